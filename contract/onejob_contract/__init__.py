@@ -1,0 +1,1 @@
+"""The conformance kit: client, history, judge, suite and report."""

@@ -1,0 +1,1 @@
+"""Contention load tests for the session lock."""
