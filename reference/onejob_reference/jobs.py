@@ -1,0 +1,80 @@
+"""The rules of the API: publish, status, complete. Knows nothing of HTTP."""
+
+from __future__ import annotations
+
+import uuid
+from typing import BinaryIO
+
+import structlog
+
+from onejob_reference.dispatch import Dispatcher
+from onejob_reference.errors import JobNotFound, PublishFailed, SessionBusy, StatusNotFound
+from onejob_reference.grants import Grants
+from onejob_reference.store import Job, JobStore
+from onejob_reference.uploads import Uploads
+
+log = structlog.get_logger()
+
+
+class Jobs:
+    """One active job per session, from its acceptance to its completion."""
+
+    def __init__(
+        self, store: JobStore, grants: Grants, uploads: Uploads, dispatcher: Dispatcher
+    ) -> None:
+        self._store = store
+        self._grants = grants
+        self._uploads = uploads
+        self._dispatcher = dispatcher
+
+    def publish(self, session: str, images: tuple[BinaryIO, BinaryIO]) -> str:
+        """Accept a job for the session and return its id.
+
+        Raises the refusals of `POST /publish`; after any of them but PublishFailed the session
+        is as it was and no file is left.
+        """
+        if self._store.active_job(session) is not None:  # spares the disk a refused upload
+            raise SessionBusy
+        job_id = str(uuid.uuid4())
+        self._uploads.save(job_id, images)
+        try:
+            self._grants.grant(session, job_id)
+        except PublishFailed:
+            raise  # the job may have been accepted, and then it needs its images
+        except BaseException:
+            self._uploads.remove(job_id)
+            raise
+        self._dispatcher.wake(job_id)
+        return job_id
+
+    def status(self, job_id: str) -> Job:
+        """Return the job. Raises StatusNotFound."""
+        job = self._store.find(job_id) if is_job_id(job_id) else None
+        if job is None:
+            raise StatusNotFound
+        return job
+
+    def complete(self, job_id: str, image_url: str) -> Job:
+        """Complete the job, free its session and drop its images; return it as it was before.
+
+        Repeating the report of a completed job is fine. Raises JobNotFound for an unknown job
+        and for a different report of a completed one, which changes nothing.
+        """
+        job = self._store.find(job_id) if is_job_id(job_id) else None
+        if job is None:
+            raise JobNotFound
+        if self._grants.end(job.session, job_id, image_url):
+            self._uploads.remove(job_id)
+            return job
+        ended = self._store.find(job_id)
+        if ended is None or ended.image_url != image_url:
+            raise JobNotFound
+        return job
+
+
+def is_job_id(text: str) -> bool:
+    """Whether the server could have given this id: only then is the database asked."""
+    try:
+        return str(uuid.UUID(text)) == text
+    except ValueError:
+        return False

@@ -1,0 +1,68 @@
+"""Serve the application with gunicorn: threads, keep-alive, graceful stop."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flask import Flask
+from gunicorn.app.base import BaseApplication  # type: ignore[import-untyped]
+from gunicorn.workers.gthread import ThreadWorker  # type: ignore[import-untyped]
+
+from onejob_reference import logs
+from onejob_reference.app import create_app
+from onejob_reference.database import Database
+from onejob_reference.settings import Settings
+from onejob_reference.whole_request import WholeRequest
+
+_KEEP_ALIVE_S = 75
+_GRACE_S = 10
+
+
+class Server(BaseApplication):  # type: ignore[misc] # gunicorn has no types
+    """The gunicorn arbiter for one `Settings`; `run()` returns when it was told to stop."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        super().__init__()
+
+    def load_config(self) -> None:
+        """Translate our settings into gunicorn's."""
+        settings = self._settings
+        chosen = {
+            "bind": settings.bind,
+            "workers": settings.processes,
+            "threads": settings.threads,
+            "worker_class": "onejob_reference.serve.ThreadWorker",
+            "keepalive": _KEEP_ALIVE_S,
+            "graceful_timeout": _GRACE_S,
+            "limit_request_line": 8190,
+            "certfile": settings.certificate and str(settings.certificate),
+            "keyfile": settings.private_key and str(settings.private_key),
+            "control_socket_disable": True,
+            "proc_name": "onejob serve",
+            "post_worker_init": _announce,
+        }
+        for name, value in chosen.items():
+            self.cfg.set(name, value)
+
+    def load(self) -> Any:
+        """Build the application in a server process, after the fork."""
+        logs.configure()
+        app: Flask = create_app(self._settings)
+        return WholeRequest(app.wsgi_app)
+
+
+def serve(settings: Settings) -> None:
+    """Serve until SIGTERM or SIGINT."""
+    logs.configure()
+    database = Database(settings.database)
+    database.create_tables()
+    database.close()
+    Server(settings).run()
+
+
+def _announce(worker: ThreadWorker) -> None:
+    """Tell whoever started us where we listen, once the first process takes requests."""
+    if worker.age == 1:
+        listener = worker.sockets[0]
+        print(f"listening on {listener}", flush=True)  # noqa: T201 - the parent reads it

@@ -1,0 +1,55 @@
+"""Run a worker process: its parts put together."""
+
+from __future__ import annotations
+
+import threading
+
+import structlog
+from sqlalchemy.exc import SQLAlchemyError
+
+from onejob_reference import logs
+from onejob_reference.claims import Claims
+from onejob_reference.database import Database
+from onejob_reference.report import Reporter
+from onejob_reference.results import Results
+from onejob_reference.settings import Settings
+from onejob_reference.uploads import Uploads
+from onejob_reference.worker import Worker
+
+_LOOK_EVERY_S = 0.05
+_DATABASE_AWAY_PAUSE_S = 1.0
+
+log = structlog.get_logger()
+
+
+def work(settings: Settings, stop: threading.Event) -> None:
+    """Work until `stop` is set."""
+    logs.configure()
+    database = Database(settings.database)
+    database.create_tables()
+    claims = Claims(database, settings.lease)
+    worker = Worker(
+        claims,
+        Uploads(settings.upload_root),
+        Results(settings.result_root, settings.url),
+        Reporter(settings.url, settings.update_secret, stop),
+        max_pixels=settings.max_pixels,
+        max_attempts=settings.max_attempts,
+    )
+    print(f"working for {settings.url}", flush=True)  # noqa: T201 - the parent reads it
+    _work_off(worker, claims, stop)
+
+
+def _work_off(worker: Worker, claims: Claims, stop: threading.Event) -> None:
+    """Work on one job after the other until `stop` is set; the job in hand is finished first."""
+    while not stop.is_set():
+        try:
+            claim = claims.next()
+        except SQLAlchemyError as away:
+            log.warning("job table out of reach", reason=type(away).__name__)
+            stop.wait(_DATABASE_AWAY_PAUSE_S)
+            continue
+        if claim is None:
+            stop.wait(_LOOK_EVERY_S)
+        else:
+            worker.perform(claim)
