@@ -17,7 +17,6 @@ from onejob_reference.grants import Grants, JointGrants, LeasedGrants
 from onejob_reference.jobs import Jobs
 from onejob_reference.locks import open_lock
 from onejob_reference.settings import Settings
-from onejob_reference.store import JobStore
 from onejob_reference.uploads import Uploads
 
 log = structlog.get_logger()
@@ -27,7 +26,7 @@ def create_app(settings: Settings) -> Flask:
     """Build the WSGI application. It opens nothing until the first request needs it."""
     database = Database(settings.database)
     jobs = Jobs(
-        JobStore(database),
+        database,
         open_grants(settings, database),
         Uploads(settings.upload_root),
         open_dispatcher(settings.dispatch),

@@ -84,12 +84,11 @@ def worker(**options: Any) -> None:
 
 def _run(command: Callable[[], None]) -> None:
     """Run it, and tell what a person can mend without a traceback."""
-    from sqlalchemy.exc import SQLAlchemyError  # noqa: PLC0415 - heavy, see above
+    from onejob_reference.database import DatabaseError  # noqa: PLC0415 - heavy, see above
 
     try:
         command()
-    except SQLAlchemyError as failure:
-        reason = str(getattr(failure, "orig", None) or failure).strip().splitlines()[0]
-        raise click.ClickException(f"the database cannot be used: {reason}") from None
+    except DatabaseError as failure:
+        raise click.ClickException(f"cannot use the database: {failure}") from None
     except (ValueError, OSError) as failure:
         raise click.ClickException(str(failure)) from None

@@ -1,4 +1,9 @@
-"""The database: tables, transactions, and the one clock all hosts share."""
+"""The database: transactions on SQLite or PostgreSQL, and the one clock all hosts share.
+
+SQLAlchemy writes the SQL, knows the dialects and keeps the connections. The statements
+are compiled once and run on the driver itself: on the way of a publish, SQLAlchemy's work
+per execution costs more than the statements do (measured: 0.5 of 2.5 ms).
+"""
 
 from __future__ import annotations
 
@@ -9,50 +14,41 @@ from typing import Any
 
 import structlog
 from sqlalchemy import (
-    Column,
-    Connection,
+    ClauseElement,
     Double,
     Engine,
     FunctionElement,
-    Index,
-    Integer,
-    LargeBinary,
-    MetaData,
-    String,
-    Table,
-    TypeDecorator,
     create_engine,
     event,
+    func,
     make_url,
-    text,
+    select,
 )
 from sqlalchemy.engine import URL
+from sqlalchemy.engine.interfaces import Dialect
 from sqlalchemy.exc import ArgumentError, DBAPIError
 from sqlalchemy.ext.compiler import compiles
 
+_BUSY_TIMEOUT_S = 5
+_SCHEMA_LOCK = select(func.pg_advisory_xact_lock(0x6F6E656A6F62))
+_LARGEST_POOL = 64
+
 log = structlog.get_logger()
 
-_BUSY_TIMEOUT_S = 5
-_SCHEMA_ADVISORY_LOCK = 0x6F6E656A6F62
+
+class DatabaseError(Exception):
+    """The database did not do it: the transaction had no effect.
+
+    The text says why without showing statement, values, host or password.
+    """
 
 
-class OutcomeUnknownError(Exception):
-    """The connection broke during COMMIT: the transaction may have taken effect or not."""
+class ConflictError(DatabaseError):
+    """A unique index refused the row."""
 
 
-class OpaqueText(TypeDecorator[str]):
-    """Any text, kept as its bytes: no collation, normalisation or forbidden character applies."""
-
-    impl = LargeBinary
-    cache_ok = True
-
-    def process_bind_param(self, value: str | None, dialect: Any) -> bytes | None:  # noqa: ARG002
-        """Encode what goes into the database."""
-        return None if value is None else value.encode("utf-8", "surrogatepass")
-
-    def process_result_value(self, value: bytes | None, dialect: Any) -> str | None:  # noqa: ARG002
-        """Decode what comes out of it."""
-        return None if value is None else bytes(value).decode("utf-8", "surrogatepass")
+class OutcomeUnknownError(DatabaseError):
+    """The commit itself failed: the transaction may have taken effect or not."""
 
 
 class Now(FunctionElement[float]):
@@ -72,98 +68,138 @@ def _now_postgresql(_element: Now, _compiler: Any, **_: Any) -> str:
     return "extract(epoch from clock_timestamp())::double precision"
 
 
-metadata = MetaData()
+class Statement:
+    """An SQLAlchemy statement whose text is made once per dialect."""
 
-jobs = Table(
-    "jobs",
-    metadata,
-    Column("job_id", String(36), primary_key=True),
-    Column("session", OpaqueText, nullable=False),
-    Column("state", String(10), nullable=False),
-    Column("image_url", OpaqueText),
-    Column("created_at", Double, nullable=False),
-    Column("woken_at", Double, nullable=False),
-    Column("attempt", Integer, nullable=False, server_default="0"),
-    Column("lease_until", Double),
-)
+    def __init__(self, element: ClauseElement) -> None:
+        self._element = element
+        self._compiled: dict[str, tuple[str, dict[str, Any]]] = {}
 
-_processing = text("state = 'processing'")
-Index(
-    "one_active_job_per_session",
-    jobs.c.session,
-    unique=True,
-    sqlite_where=_processing,
-    postgresql_where=_processing,
-)
-Index(
-    "jobs_to_do",
-    jobs.c.created_at,
-    sqlite_where=_processing,
-    postgresql_where=_processing,
-)
+    def compiled(self, dialect: Dialect) -> tuple[str, dict[str, Any]]:
+        """Return its text and the parameters that are part of the statement."""
+        if dialect.name not in self._compiled:
+            compiled = self._element.compile(
+                dialect=dialect, compile_kwargs={"render_postcompile": True}
+            )
+            constants = {k: v for k, v in (compiled.params or {}).items() if v is not None}
+            self._compiled[dialect.name] = str(compiled), constants
+        return self._compiled[dialect.name]
 
-session_locks = Table(
-    "session_locks",
-    metadata,
-    Column("session", OpaqueText, primary_key=True),
-    Column("token", String(200), nullable=False),
-    Column("expires_at", Double),
-)
+
+class Transaction:
+    """Runs statements on one connection."""
+
+    def __init__(self, cursor: Any, dialect: Dialect) -> None:
+        self._cursor = cursor
+        self._dialect = dialect
+
+    @property
+    def dialect(self) -> str:
+        """`sqlite` or `postgresql`."""
+        return self._dialect.name
+
+    def change(self, statement: Statement, **values: object) -> int:
+        """Run an INSERT, UPDATE or DELETE and return how many rows it touched."""
+        self._run(statement, values)
+        touched: int = self._cursor.rowcount
+        return touched
+
+    def rows(self, statement: Statement, **values: object) -> list[tuple[Any, ...]]:
+        """Run a statement that returns rows, and return them all."""
+        self._run(statement, values)
+        found: list[tuple[Any, ...]] = self._cursor.fetchall()
+        return found
+
+    def _run(self, statement: Statement, values: dict[str, object]) -> None:
+        text, constants = statement.compiled(self._dialect)
+        self._cursor.execute(text, constants | values)
 
 
 class Database:
     """One engine on one database; `url` is an SQLAlchemy URL of SQLite or PostgreSQL.
 
-    Raises ValueError for a URL of anything else.
+    Raises ValueError for a URL of anything else. Transactions raise DatabaseError.
     """
 
     def __init__(self, url: str) -> None:
-        self.url = _parse(url)
-        self._engine = _sqlite(self.url) if self._is_sqlite else _postgresql(self.url)
-        self._writing = self._engine.execution_options(onejob_begin="BEGIN IMMEDIATE")
-
-    @property
-    def _is_sqlite(self) -> bool:
-        return self.url.get_backend_name() == "sqlite"
-
-    def create_tables(self) -> None:
-        """Create what is missing; several processes may do so at once."""
-        if self._is_sqlite and self.url.database:
-            Path(self.url.database).parent.mkdir(parents=True, exist_ok=True)
-        with self._writing.begin() as connection:
-            if not self._is_sqlite:
-                connection.execute(text(f"SELECT pg_advisory_xact_lock({_SCHEMA_ADVISORY_LOCK})"))
-            metadata.create_all(connection)
+        parsed = _parse(url)
+        self._is_sqlite = parsed.get_backend_name() == "sqlite"
+        if self._is_sqlite:
+            Path(parsed.database or "").parent.mkdir(parents=True, exist_ok=True)
+        self._engine = _sqlite(parsed) if self._is_sqlite else _postgresql(parsed)
+        # A deferred BEGIN followed by a write fails at once on SQLite when another writer was
+        # faster, whatever the busy timeout: writers must queue at BEGIN.
+        self._begin = "BEGIN IMMEDIATE" if self._is_sqlite else "BEGIN"
 
     @contextmanager
-    def reading(self) -> Iterator[Connection]:
-        """Yield a connection for queries."""
-        with self._engine.connect() as connection:
-            yield connection
+    def reading(self) -> Iterator[Transaction]:
+        """Yield a connection for single queries, each of which sees the latest commit."""
+        with self._cursor() as cursor, self._telling_why():
+            yield Transaction(cursor, self._engine.dialect)
 
     @contextmanager
-    def writing(self) -> Iterator[Connection]:
-        """One transaction, committed at the end of the block and rolled back on any exception.
+    def writing(self) -> Iterator[Transaction]:
+        """Yield one transaction: committed at the end of the block, undone by any exception.
 
-        Raises OutcomeUnknownError if the commit itself failed; every other exception means that
-        nothing was written.
+        Raises OutcomeUnknownError if the commit failed; any other exception means that nothing
+        was written.
         """
-        with self._writing.connect() as connection, connection.begin() as transaction:
-            yield connection
+        with self._cursor() as cursor:
+            with self._telling_why():
+                cursor.execute(self._begin)
+                yield Transaction(cursor, self._engine.dialect)
             try:
-                transaction.commit()
-            except DBAPIError as broken:
-                raise OutcomeUnknownError(reason_of(broken)) from broken
+                cursor.execute("COMMIT")
+            except self._driver.Error as failure:
+                raise OutcomeUnknownError(_reason(failure)) from failure
+
+    def create(self, statements: list[ClauseElement]) -> None:
+        """Run DDL that may find its work done; several processes may run it at once."""
+        with self.writing() as transaction:
+            if not self._is_sqlite:
+                transaction.rows(Statement(_SCHEMA_LOCK))
+            for statement in statements:
+                transaction.change(Statement(statement))
 
     def close(self) -> None:
         """Close every pooled connection."""
         self._engine.dispose()
 
+    @property
+    def _driver(self) -> Any:
+        return self._engine.dialect.dbapi
 
-def reason_of(failure: DBAPIError) -> str:
-    """Say why a statement failed without showing statement, values, host or password."""
-    kind = type(failure.orig).__name__
-    log.warning("database failure", kind=kind, message=str(failure.orig).strip())
+    @contextmanager
+    def _cursor(self) -> Iterator[Any]:
+        try:
+            connection = self._engine.raw_connection()
+        except DBAPIError as failure:
+            raise DatabaseError(_reason(failure.orig)) from failure
+        except self._driver.Error as failure:
+            raise DatabaseError(_reason(failure)) from failure
+        try:
+            yield connection.cursor()
+        except ConflictError:
+            raise
+        except DatabaseError:
+            connection.invalidate()  # whatever state it is in, it is not handed out again
+            raise
+        finally:
+            connection.close()  # back to the pool, which rolls back what was not committed
+
+    @contextmanager
+    def _telling_why(self) -> Iterator[None]:
+        try:
+            yield
+        except self._driver.IntegrityError as failure:
+            raise ConflictError(_reason(failure)) from failure
+        except self._driver.Error as failure:
+            raise DatabaseError(_reason(failure)) from failure
+
+
+def _reason(failure: BaseException | None) -> str:
+    kind = type(failure).__name__
+    log.warning("database failure", kind=kind, message=str(failure).strip())
     return f"the database answered {kind}"
 
 
@@ -176,7 +212,7 @@ def _parse(url: str) -> URL:
         parsed = parsed.set(drivername="postgresql+psycopg")
     if parsed.get_backend_name() not in {"sqlite", "postgresql"}:
         raise ValueError(
-            f"unsupported database {parsed.get_backend_name()!r}; use sqlite:///FILE or postgresql://"
+            f"no support for {parsed.get_backend_name()!r}; use sqlite:///FILE or postgresql://"
         )
     if parsed.get_backend_name() == "sqlite" and parsed.database in {None, "", ":memory:"}:
         raise ValueError("a SQLite database needs a file: several processes share it")
@@ -184,20 +220,17 @@ def _parse(url: str) -> URL:
 
 
 def _sqlite(url: URL) -> Engine:
-    engine = create_engine(url, connect_args={"timeout": _BUSY_TIMEOUT_S}, pool_size=64)
+    engine = create_engine(
+        url,
+        paramstyle="named",
+        pool_size=_LARGEST_POOL,
+        connect_args={"timeout": _BUSY_TIMEOUT_S, "isolation_level": None},
+    )
 
     @event.listens_for(engine, "connect")
     def configure(connection: Any, _record: Any) -> None:
-        connection.isolation_level = None  # we say BEGIN ourselves, see below
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = NORMAL")
-
-    @event.listens_for(engine, "begin")
-    def begin(connection: Connection) -> None:
-        # A deferred BEGIN followed by a write fails at once when another writer was faster,
-        # whatever the busy timeout: writers must queue at BEGIN.
-        options = connection.get_execution_options()
-        connection.exec_driver_sql(options.get("onejob_begin", "BEGIN"))
 
     return engine
 
@@ -210,7 +243,7 @@ def _postgresql(url: URL) -> Engine:
     )
     return create_engine(
         url,
-        connect_args={"connect_timeout": 3, "options": server_options},
+        pool_size=_LARGEST_POOL,
         pool_pre_ping=True,
-        pool_size=64,
+        connect_args={"connect_timeout": 3, "options": server_options, "autocommit": True},
     )

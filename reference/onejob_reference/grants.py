@@ -18,11 +18,15 @@ import time
 from typing import Protocol
 
 import structlog
-from sqlalchemy import Connection
-from sqlalchemy.exc import DBAPIError, IntegrityError
 
 from onejob_reference import store
-from onejob_reference.database import Database, OutcomeUnknownError, reason_of
+from onejob_reference.database import (
+    ConflictError,
+    Database,
+    DatabaseError,
+    OutcomeUnknownError,
+    Transaction,
+)
 from onejob_reference.errors import DatabaseFailed, PublishFailed, SessionBusy
 from onejob_reference.locks import SessionLock, sql
 
@@ -54,34 +58,34 @@ class JointGrants:
     def grant(self, session: str, job_id: str) -> None:
         """See `Grants.grant`."""
         try:
-            with self._database.writing() as connection:
-                self._take(connection, session, job_id)
-                store.add(connection, job_id, session)
-        except IntegrityError:
+            with self._database.writing() as transaction:
+                self._take(transaction, session, job_id)
+                store.add(transaction, job_id, session)
+        except ConflictError:
             raise SessionBusy from None
-        except DBAPIError as failure:
-            raise DatabaseFailed(reason_of(failure)) from failure
         except OutcomeUnknownError as unknown:
             raise PublishFailed(str(unknown)) from unknown
+        except DatabaseError as failure:
+            raise DatabaseFailed(str(failure)) from failure
 
     def end(self, session: str, job_id: str, image_url: str) -> bool:
         """See `Grants.end`."""
-        with self._database.writing() as connection:
-            sql.release(connection, session, job_id)
-            return store.complete(connection, job_id, image_url)
+        with self._database.writing() as transaction:
+            sql.release(transaction, session, job_id)
+            return store.complete(transaction, job_id, image_url)
 
-    def _take(self, connection: Connection, session: str, job_id: str) -> None:
+    def _take(self, transaction: Transaction, session: str, job_id: str) -> None:
         """Take the lock, also from an owner that is no active job.
 
         Such an owner ended while another lock backend was in use.
         """
-        if sql.acquire(connection, session, job_id, lease=None):
+        if sql.acquire(transaction, session, job_id, lease=None):
             return
-        if store.active_job(connection, session) is not None:
+        if store.has_active_job(transaction, session):
             raise SessionBusy
-        if (owner := sql.owner(connection, session)) is not None:
-            sql.release(connection, session, owner)
-        sql.acquire(connection, session, job_id, lease=None)
+        if (owner := sql.owner(transaction, session)) is not None:
+            sql.release(transaction, session, owner)
+        sql.acquire(transaction, session, job_id, lease=None)
 
 
 class LeasedGrants:
@@ -89,7 +93,6 @@ class LeasedGrants:
 
     def __init__(self, database: Database, lock: SessionLock, lease: float) -> None:
         self._database = database
-        self._jobs = store.JobStore(database)
         self._lock = lock
         self._lease = lease
 
@@ -97,23 +100,23 @@ class LeasedGrants:
         """See `Grants.grant`."""
         self._take(session, job_id)
         try:
-            with self._database.writing() as connection:
-                store.add(connection, job_id, session)
-        except IntegrityError:
+            with self._database.writing() as transaction:
+                store.add(transaction, job_id, session)
+        except ConflictError:
             self._give_back(session, job_id)
             raise SessionBusy from None
-        except DBAPIError as failure:
-            self._give_back(session, job_id)
-            raise DatabaseFailed(reason_of(failure)) from failure
         except OutcomeUnknownError as unknown:
-            # Kept until its lease ends: the job may be there.
+            # The lock stays until its lease ends: the job may be there.
             raise PublishFailed(str(unknown)) from unknown
+        except DatabaseError as failure:
+            self._give_back(session, job_id)
+            raise DatabaseFailed(str(failure)) from failure
         self._keep(session, job_id)
 
     def end(self, session: str, job_id: str, image_url: str) -> bool:
         """See `Grants.end`."""
-        with self._database.writing() as connection:
-            ended = store.complete(connection, job_id, image_url)
+        with self._database.writing() as transaction:
+            ended = store.complete(transaction, job_id, image_url)
             self._lock.release(session, job_id)
         return ended
 
@@ -125,7 +128,7 @@ class LeasedGrants:
         give_up_at = time.monotonic() + self._lease
         while not self._lock.acquire(session, job_id, self._lease):
             holder = self._lock.owner(session)
-            job = self._jobs.find(holder) if holder is not None else None
+            job = self._find(holder) if holder is not None else None
             if job is not None and job.state is store.State.COMPLETED:
                 # Left by a lock service that came back with an older state.
                 self._lock.release(session, job.job_id)
@@ -133,6 +136,10 @@ class LeasedGrants:
                 raise SessionBusy
             else:
                 time.sleep(_UNDECIDED_PAUSE_S)
+
+    def _find(self, job_id: str) -> store.Job | None:
+        with self._database.reading() as transaction:
+            return store.find(transaction, job_id)
 
     def _give_back(self, session: str, job_id: str) -> None:
         try:

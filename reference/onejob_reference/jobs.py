@@ -7,10 +7,17 @@ from typing import BinaryIO
 
 import structlog
 
+from onejob_reference import store
+from onejob_reference.database import Database, DatabaseError
 from onejob_reference.dispatch import Dispatcher
-from onejob_reference.errors import JobNotFound, PublishFailed, SessionBusy, StatusNotFound
+from onejob_reference.errors import (
+    DatabaseFailed,
+    JobNotFound,
+    PublishFailed,
+    SessionBusy,
+    StatusNotFound,
+)
 from onejob_reference.grants import Grants
-from onejob_reference.store import Job, JobStore
 from onejob_reference.uploads import Uploads
 
 log = structlog.get_logger()
@@ -20,9 +27,9 @@ class Jobs:
     """One active job per session, from its acceptance to its completion."""
 
     def __init__(
-        self, store: JobStore, grants: Grants, uploads: Uploads, dispatcher: Dispatcher
+        self, database: Database, grants: Grants, uploads: Uploads, dispatcher: Dispatcher
     ) -> None:
-        self._store = store
+        self._database = database
         self._grants = grants
         self._uploads = uploads
         self._dispatcher = dispatcher
@@ -33,7 +40,7 @@ class Jobs:
         Raises the refusals of `POST /publish`; after any of them but PublishFailed the session
         is as it was and no file is left.
         """
-        if self._store.active_job(session) is not None:  # spares the disk a refused upload
+        if self._is_busy(session):  # known early, spares the disk a refused upload
             raise SessionBusy
         job_id = str(uuid.uuid4())
         self._uploads.save(job_id, images)
@@ -47,29 +54,40 @@ class Jobs:
         self._dispatcher.wake(job_id)
         return job_id
 
-    def status(self, job_id: str) -> Job:
+    def status(self, job_id: str) -> store.Job:
         """Return the job. Raises StatusNotFound."""
-        job = self._store.find(job_id) if is_job_id(job_id) else None
+        job = self._find(job_id) if is_job_id(job_id) else None
         if job is None:
             raise StatusNotFound
         return job
 
-    def complete(self, job_id: str, image_url: str) -> Job:
+    def complete(self, job_id: str, image_url: str) -> store.Job:
         """Complete the job, free its session and drop its images; return it as it was before.
 
         Repeating the report of a completed job is fine. Raises JobNotFound for an unknown job
         and for a different report of a completed one, which changes nothing.
         """
-        job = self._store.find(job_id) if is_job_id(job_id) else None
+        job = self._find(job_id) if is_job_id(job_id) else None
         if job is None:
             raise JobNotFound
         if self._grants.end(job.session, job_id, image_url):
             self._uploads.remove(job_id)
             return job
-        ended = self._store.find(job_id)
+        ended = self._find(job_id)
         if ended is None or ended.image_url != image_url:
             raise JobNotFound
         return job
+
+    def _is_busy(self, session: str) -> bool:
+        try:
+            with self._database.reading() as transaction:
+                return store.has_active_job(transaction, session)
+        except DatabaseError as failure:
+            raise DatabaseFailed(str(failure)) from failure
+
+    def _find(self, job_id: str) -> store.Job | None:
+        with self._database.reading() as transaction:
+            return store.find(transaction, job_id)
 
 
 def is_job_id(text: str) -> bool:

@@ -11,6 +11,7 @@ from gunicorn.workers.gthread import ThreadWorker  # type: ignore[import-untyped
 from onejob_reference import logs
 from onejob_reference.app import create_app
 from onejob_reference.database import Database
+from onejob_reference.schema import create_tables
 from onejob_reference.settings import Settings
 from onejob_reference.whole_request import WholeRequest
 
@@ -56,7 +57,7 @@ def serve(settings: Settings) -> None:
     """Serve until SIGTERM or SIGINT."""
     logs.configure()
     database = Database(settings.database)
-    database.create_tables()
+    create_tables(database)
     database.close()
     Server(settings).run()
 

@@ -1,13 +1,17 @@
-"""The job table as the server sees it: accept, look up, complete."""
+"""The job table as the server sees it: accept, look up, complete.
+
+The functions work within a transaction of the caller.
+"""
 
 from __future__ import annotations
 
 import enum
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, String, bindparam, insert, literal, select, update
+from sqlalchemy import bindparam, insert, select, update
 
-from onejob_reference.database import Database, Now, OpaqueText, jobs
+from onejob_reference.database import Now, Statement, Transaction
+from onejob_reference.schema import is_processing, jobs, to_bytes, to_text
 
 
 class State(enum.StrEnum):
@@ -27,66 +31,47 @@ class Job:
     image_url: str | None
 
 
-_JOB_ID = bindparam("the_job_id", type_=String)
-_SESSION = bindparam("the_session", type_=OpaqueText)
-_IMAGE_URL = bindparam("the_image_url", type_=OpaqueText)
+_is_the_job = jobs.c.job_id == bindparam("the_job")
 
-# Written out, not bound: only then can the partial indexes serve these statements.
-is_processing = jobs.c.state == literal(State.PROCESSING.value, literal_execute=True)
-
-_ADD = insert(jobs).values(
-    job_id=_JOB_ID,
-    session=_SESSION,
-    state=State.PROCESSING.value,
-    created_at=Now(),
-    woken_at=Now(),
+_ADD = Statement(
+    insert(jobs).values(
+        job_id=bindparam("the_job"),
+        session=bindparam("the_session"),
+        state=State.PROCESSING.value,
+        created_at=Now(),
+        woken_at=Now(),
+    )
 )
-_FIND = select(jobs.c.job_id, jobs.c.session, jobs.c.state, jobs.c.image_url).where(
-    jobs.c.job_id == _JOB_ID
+_FIND = Statement(
+    select(jobs.c.job_id, jobs.c.session, jobs.c.state, jobs.c.image_url).where(_is_the_job)
 )
-_ACTIVE = select(jobs.c.job_id).where((jobs.c.session == _SESSION) & is_processing)
-_COMPLETE = (
+_ACTIVE = Statement(
+    select(jobs.c.job_id).where((jobs.c.session == bindparam("the_session")) & is_processing)
+)
+_COMPLETE = Statement(
     update(jobs)
-    .where((jobs.c.job_id == _JOB_ID) & is_processing)
-    .values(state=State.COMPLETED.value, image_url=_IMAGE_URL)
+    .where(_is_the_job & is_processing)
+    .values(state=State.COMPLETED.value, image_url=bindparam("the_url"))
 )
 
 
-def add(connection: Connection, job_id: str, session: str) -> None:
-    """Insert an active job; raises IntegrityError if its session has one already."""
-    connection.execute(_ADD, {"the_job_id": job_id, "the_session": session})
+def add(transaction: Transaction, job_id: str, session: str) -> None:
+    """Insert an active job; raises ConflictError if its session has one already."""
+    transaction.change(_ADD, the_job=job_id, the_session=to_bytes(session))
 
 
-def complete(connection: Connection, job_id: str, image_url: str) -> bool:
+def complete(transaction: Transaction, job_id: str, image_url: str) -> bool:
     """Complete the job if it is active; False if it is not."""
-    values = {"the_job_id": job_id, "the_image_url": image_url}
-    return connection.execute(_COMPLETE, values).rowcount == 1
+    return transaction.change(_COMPLETE, the_job=job_id, the_url=to_bytes(image_url)) == 1
 
 
-def find(connection: Connection, job_id: str) -> Job | None:
+def find(transaction: Transaction, job_id: str) -> Job | None:
     """Return the job, None if there is no such job."""
-    row = connection.execute(_FIND, {"the_job_id": job_id}).first()
-    return None if row is None else Job(row.job_id, row.session, State(row.state), row.image_url)
+    for found, session, state, url in transaction.rows(_FIND, the_job=job_id):
+        return Job(found, to_text(session), State(state), None if url is None else to_text(url))
+    return None
 
 
-def active_job(connection: Connection, session: str) -> str | None:
-    """Return the id of the session's active job, None if it has none."""
-    job_id: str | None = connection.execute(_ACTIVE, {"the_session": session}).scalar()
-    return job_id
-
-
-class JobStore:
-    """Questions about jobs, each in a transaction of its own."""
-
-    def __init__(self, database: Database) -> None:
-        self._database = database
-
-    def find(self, job_id: str) -> Job | None:
-        """Return the job, None if there is no such job."""
-        with self._database.reading() as connection:
-            return find(connection, job_id)
-
-    def active_job(self, session: str) -> str | None:
-        """Return the id of the session's active job, None if it has none."""
-        with self._database.reading() as connection:
-            return active_job(connection, session)
+def has_active_job(transaction: Transaction, session: str) -> bool:
+    """Whether the session has an active job."""
+    return bool(transaction.rows(_ACTIVE, the_session=to_bytes(session)))

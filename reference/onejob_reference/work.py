@@ -5,13 +5,13 @@ from __future__ import annotations
 import threading
 
 import structlog
-from sqlalchemy.exc import SQLAlchemyError
 
 from onejob_reference import logs
 from onejob_reference.claims import Claims
-from onejob_reference.database import Database
+from onejob_reference.database import Database, DatabaseError
 from onejob_reference.report import Reporter
 from onejob_reference.results import Results
+from onejob_reference.schema import create_tables
 from onejob_reference.settings import Settings
 from onejob_reference.uploads import Uploads
 from onejob_reference.worker import Worker
@@ -26,7 +26,7 @@ def work(settings: Settings, stop: threading.Event) -> None:
     """Work until `stop` is set."""
     logs.configure()
     database = Database(settings.database)
-    database.create_tables()
+    create_tables(database)
     claims = Claims(database, settings.lease)
     worker = Worker(
         claims,
@@ -45,8 +45,8 @@ def _work_off(worker: Worker, claims: Claims, stop: threading.Event) -> None:
     while not stop.is_set():
         try:
             claim = claims.next()
-        except SQLAlchemyError as away:
-            log.warning("job table out of reach", reason=type(away).__name__)
+        except DatabaseError as away:
+            log.warning("job table out of reach", reason=str(away))
             stop.wait(_DATABASE_AWAY_PAUSE_S)
             continue
         if claim is None:

@@ -7,11 +7,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import structlog
-from sqlalchemy.exc import SQLAlchemyError
 
 from onejob_reference import composition
 from onejob_reference.claims import Claim, Claims
-from onejob_reference.database import OutcomeUnknownError
+from onejob_reference.database import DatabaseError
 from onejob_reference.report import Answer, Reporter
 from onejob_reference.results import Results
 from onejob_reference.uploads import Uploads
@@ -74,8 +73,8 @@ class Worker:
                     if not self._claims.renew(claim):
                         lost.set()
                         return
-                except (SQLAlchemyError, OutcomeUnknownError) as away:
-                    log.warning("heartbeat missed", reason=type(away).__name__)
+                except DatabaseError as away:
+                    log.warning("heartbeat missed", reason=str(away))
 
         heart = threading.Thread(target=beat, name=f"heartbeat {claim.job_id}", daemon=True)
         heart.start()
