@@ -1,0 +1,49 @@
+"""How a check says what it proves, when it runs, and what it needs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import Final, TypeVar
+
+import pytest
+
+MARK: Final = "proves"
+
+Check = TypeVar("Check", bound=Callable[..., None])
+
+
+class Cost(IntEnum):
+    """When a check runs: in this order, so that the cheapest finds come first."""
+
+    WORKER = 0
+    """Watches the server's own worker; runs before the worker is stopped, where that is possible."""
+    WAITS = 1
+    """Starts at the beginning, waits beside the others, and is judged at the end."""
+    FAST = 2
+    """A handful of requests."""
+    VOLUME = 3
+    """As many rounds as the profile has time for."""
+    LAST = 4
+    """Judges what all the others did."""
+
+
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """What a check proves. The first requirement is the one its `must_...` words blame."""
+
+    requirements: tuple[str, ...]
+    cost: Cost
+    needs: tuple[str, ...]
+
+
+def proves(
+    *requirements: str, cost: Cost = Cost.FAST, needs: tuple[str, ...] = ()
+) -> Callable[[Check], Check]:
+    """Bind a check to its requirements by id."""
+
+    def bind(check: Check) -> Check:
+        return getattr(pytest.mark, MARK)(Proof(requirements, cost, needs))(check)  # type: ignore[no-any-return]
+
+    return bind

@@ -1,0 +1,263 @@
+"""The one way through which every exchange of a run passes, whichever check or library makes it."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import secrets
+import threading
+import time
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from typing import Final
+from urllib.parse import quote
+
+from onejob_contract.documented import Answer, Call, Reading, describe_exchange, read
+from onejob_contract.history import Operation, OperationKind, Outcome
+from onejob_contract.target import Target
+from onejob_contract.wire import Connection, Exchange, Request, Response, Trouble, WireError
+from onejob_fixtures.forms import Form
+
+REQUEST_ID: Final = "X-Onejob-Request"
+"""The header to look for in the server's log: run, check and number of the request."""
+
+_IDLE_S: Final = 1.0
+"""A connection idle for longer may be closed by the server at any moment; common limits are 2 s."""
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One request of a check with what it said: what a failure is explained and replayed from.
+
+    `call` is None for a request outside the contract. `session` is the publish's session, `job`
+    the argument of status and update, `url` the reported result URL.
+    """
+
+    call: Call | None
+    exchange: Exchange
+    reading: Reading
+    session: str | None = None
+    job: str | None = None
+    url: str | None = None
+
+    @property
+    def answer(self) -> Answer | None:
+        """The documented answer, if it was one."""
+        return self.reading.answer
+
+    @property
+    def granted_job(self) -> str | None:
+        """The jobId a publish was granted."""
+        return self.reading.member("jobId") if self.answer is Answer.GRANTED else None
+
+
+def publish_request(form: Form) -> Request:
+    """POST /publish with a form."""
+    return Request("POST", "/publish", (("Content-Type", form.content_type),), form.body)
+
+
+def status_request(job: str) -> Request:
+    """GET /status/{jobId}; the id is opaque, so everything but unreserved characters is escaped."""
+    return Request("GET", f"/status/{quote(job, safe='')}")
+
+
+def update_request(job: str, url: str) -> Request:
+    """POST /update_status, as the worker does."""
+    body = json.dumps({"jobId": job, "resultUrl": url}).encode()
+    return Request("POST", "/update_status", (("Content-Type", "application/json"),), body)
+
+
+class Client:
+    """Sends requests, stamps them, and keeps the history of the run. Safe to use from threads.
+
+    `token` is unique to this run, so that runs never meet in a session; it is no random choice of
+    the run and therefore not taken from its seed.
+    """
+
+    def __init__(self, target: Target) -> None:
+        self.target = target
+        self.token = "r" + _base36(secrets.randbits(36)).rjust(7, "0")
+        self.history: list[Operation] = []
+        self.keep_alive = True
+        self.exchanges = 0
+        self.busy_ns = 0
+        self._numbers = itertools.count(1)
+        self._idle: list[Connection] = []
+        self._guard = threading.Lock()
+
+    def send(self, request: Request, who: str, timeout_s: float | None = None) -> Exchange:
+        """One exchange. It never raises for what a server does: the exchange says what happened."""
+        request = self.stamped(request, who)
+        deadline = time.monotonic() + (timeout_s or self.target.response_timeout_s)
+        invoked = time.monotonic_ns()
+        connection: Connection | None = None
+        response: Response | None = None
+        trouble, detail = None, ""
+        try:
+            connection = self.connection(deadline)
+            connection.send_head(request, deadline)
+            connection.send_tail(deadline)
+            response = connection.receive(deadline)
+        except WireError as error:
+            trouble, detail = error.trouble, error.detail
+        returned = time.monotonic_ns()
+        if connection is not None:
+            self.give_back(connection, reusable=response is not None)
+        if trouble is Trouble.STALE:
+            self.keep_alive = False
+        with self._guard:
+            self.exchanges += 1
+            self.busy_ns += returned - invoked
+        return Exchange(request, response, trouble, detail, invoked, invoked, returned)
+
+    def publish(self, session: str, form: Form, who: str) -> Step:
+        """POST /publish for a session, recorded."""
+        return self.recorded(
+            Call.PUBLISH, self.send(publish_request(form), who), who, session=session
+        )
+
+    def status(self, job: str, who: str) -> Step:
+        """GET /status/{jobId}, recorded."""
+        return self.recorded(Call.STATUS, self.send(status_request(job), who), who, job=job)
+
+    def update(self, job: str, url: str, who: str) -> Step:
+        """POST /update_status with both members, recorded."""
+        exchange = self.send(update_request(job, url), who)
+        return self.recorded(Call.UPDATE, exchange, who, job=job, url=url)
+
+    def outside(self, request: Request, who: str, session: str | None = None) -> Step:
+        """A request outside the contract; `session` is the one it could change, if it is known.
+
+        A publish that is accepted all the same is a publish like any other.
+        """
+        exchange = self.send(request, who)
+        call = {"/publish": Call.PUBLISH, "/update_status": Call.UPDATE}.get(request.target)
+        if call is Call.PUBLISH and session is not None:
+            reading = self.recorded(call, exchange, who, session=session).reading
+        elif call is not None:
+            reading = read(call, exchange)
+        else:
+            reading = Reading(None, describe_exchange(exchange), json_type=True)
+        return Step(None, exchange, reading, session)
+
+    def recorded(
+        self,
+        call: Call,
+        exchange: Exchange,
+        who: str,
+        *,
+        session: str | None = None,
+        job: str | None = None,
+        url: str | None = None,
+    ) -> Step:
+        """Read an exchange, and put it into the history if it has a place there."""
+        step = Step(call, exchange, read(call, exchange), session, job, url)
+        operation = operation_of(step, who)
+        if operation is not None:
+            self.history.append(operation)
+        return step
+
+    def stamped(self, request: Request, who: str) -> Request:
+        """The request with the headers that every request of this run carries."""
+        headers = (
+            *request.headers,
+            *self.target.headers,
+            (REQUEST_ID, f"{self.token}/{who}/{next(self._numbers)}"),
+        )
+        if not self.keep_alive:
+            headers = (*headers, ("Connection", "close"))
+        return replace(request, headers=headers)
+
+    def connection(self, deadline: float) -> Connection:
+        """A kept connection that is still good, or a new one. Raises WireError(REFUSED)."""
+        now = time.monotonic()
+        while True:
+            with self._guard:
+                kept = self._idle.pop() if self._idle else None
+            if kept is None:
+                return Connection(self.target.origin, deadline)
+            if self.keep_alive and now - kept.last_used < _IDLE_S and not kept.closed_by_server():
+                return kept
+            kept.close()
+
+    def give_back(self, connection: Connection, *, reusable: bool) -> None:
+        """Keep a connection for the next request, or close it."""
+        if reusable and self.keep_alive and connection.recycle():
+            with self._guard:
+                self._idle.append(connection)
+        else:
+            connection.close()
+
+    def close(self) -> None:
+        """Close the kept connections."""
+        with self._guard:
+            idle, self._idle = self._idle, []
+        for connection in idle:
+            with suppress(OSError):
+                connection.close()
+
+
+_OUTCOMES: Final = {
+    Answer.GRANTED: Outcome.GRANTED,
+    Answer.BUSY: Outcome.BUSY,
+    Answer.UPDATED: Outcome.OK,
+    Answer.UNKNOWN_JOB: Outcome.NOT_FOUND,
+    Answer.PROCESSING: Outcome.PROCESSING,
+    Answer.COMPLETED: Outcome.COMPLETED,
+    Answer.NOT_FOUND: Outcome.NOT_FOUND,
+}
+_KINDS: Final = {
+    Call.PUBLISH: OperationKind.PUBLISH,
+    Call.UPDATE: OperationKind.UPDATE,
+    Call.STATUS: OperationKind.STATUS,
+}
+
+
+def operation_of(step: Step, who: str) -> Operation | None:
+    """A step as an operation of the history, or None if it certainly changed and showed nothing.
+
+    Refused requests have no effect (design: how to read the document, 6). A timeout, a reset or a
+    5xx may have taken effect, at any later time: its outcome is unknown.
+    """
+    exchange = step.exchange
+    if step.call is None or step.call not in _KINDS or exchange.trouble is Trouble.REFUSED:
+        return None
+    kind = _KINDS[step.call]
+    if (not step.session) if kind is OperationKind.PUBLISH else (step.job is None):
+        return None
+    outcome = _OUTCOMES.get(step.answer) if step.answer else None
+    returned: int | None = exchange.returned_ns
+    if outcome is None:
+        unsure = exchange.response is None or exchange.response.status >= 500  # noqa: PLR2004
+        if not unsure or kind is OperationKind.STATUS:
+            return None
+        outcome, returned = Outcome.UNKNOWN, None
+    url = step.reading.member("image_url") if outcome is Outcome.COMPLETED else step.url
+    return Operation(
+        session=step.session,
+        client=who,
+        operation=kind,
+        job=step.granted_job or step.job,
+        url=url,
+        invoked_ns=exchange.invoked_ns,
+        returned_ns=returned,
+        outcome=outcome,
+    )
+
+
+def without(operations: Iterable[Operation], sessions: Sequence[str]) -> list[Operation]:
+    """The history without some sessions and the jobs that were granted in them."""
+    hidden = set(sessions)
+    everything = list(operations)
+    jobs = {op.job for op in everything if op.session in hidden and op.job is not None}
+    return [op for op in everything if op.session not in hidden and op.job not in jobs]
+
+
+def _base36(number: int) -> str:
+    digits = "0123456789abcdefghijklmnopqrstuvwxyz"
+    text = ""
+    while number:
+        number, digit = divmod(number, 36)
+        text = digits[digit] + text
+    return text or "0"

@@ -1,0 +1,1 @@
+"""The kit's subcommands, one file each."""

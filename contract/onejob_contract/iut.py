@@ -1,0 +1,517 @@
+"""The implementation under test as a check sees it: what to do to it, and what it must say.
+
+Two kinds of words. Arranging (`active_job`, `complete`, `completed_job`) blames the requirement
+of the operation that went wrong, so that a check never fails for something it is not about.
+Judging (`must_be`, `must_hold`, `must_grant`, `must_read`) blames the check's own requirement.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import cache
+from random import Random
+from typing import Final, TypeVar
+
+from onejob_contract.client import Step, update_request
+from onejob_contract.documented import (
+    Answer,
+    Call,
+    Reading,
+    documented_text,
+)
+from onejob_contract.findings import Interrupted, TargetGone, Unobservable, Violation
+from onejob_contract.races import RaceLog, rendezvous
+from onejob_contract.run import STRETCH, Run
+from onejob_contract.wire import Request, Trouble
+from onejob_fixtures.forms import Form, Part, encode, publish_parts
+from onejob_fixtures.images import Image, small_jpeg, small_png
+
+UNDOCUMENTED_SERVER_ERROR: Final = 500
+TRACE_LIMIT: Final = 400
+_CONTROLLED_ROUNDS: Final = 12
+_SLOW_S: Final = 0.02
+_WIDTH: Final = 8
+
+Thing = TypeVar("Thing")
+
+_BASE: Final = {
+    Answer.HEALTHY: "HEALTH-OK",
+    Answer.GRANTED: "PUBLISH-ACCEPTED",
+    Answer.BUSY: "PUBLISH-BUSY",
+    Answer.MISSING_SESSION: "PUBLISH-MISSING-SESSION",
+    Answer.MISSING_IMAGE: "PUBLISH-MISSING-IMAGE",
+    Answer.PROCESSING: "STATUS-PROCESSING",
+    Answer.COMPLETED: "STATUS-COMPLETED",
+    Answer.NOT_FOUND: "STATUS-NOT-FOUND",
+    Answer.UPDATED: "UPDATE-OK",
+    Answer.MISSING_FIELD: "UPDATE-MISSING-FIELDS",
+    Answer.UNKNOWN_JOB: "UPDATE-NOT-FOUND",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A job that was granted, and the session it holds."""
+
+    id: str
+    session: str
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """How long one check may go on, in time.monotonic seconds: with more rounds, and at all."""
+
+    until: float
+    at_most: float
+
+
+@dataclass(frozen=True, slots=True)
+class Racer:
+    """One request of a race, with what it is about (as in `Step`)."""
+
+    call: Call
+    request: Request
+    session: str | None = None
+    job: str | None = None
+    url: str | None = None
+
+
+class Seen:
+    """What one request showed, with the words to judge it."""
+
+    def __init__(self, iut: Iut, step: Step) -> None:
+        self._iut = iut
+        self.step = step
+
+    @property
+    def answer(self) -> Answer | None:
+        """The documented answer, if it was one."""
+        return self.step.answer
+
+    @property
+    def reading(self) -> Reading:
+        """The whole reading."""
+        return self.step.reading
+
+    def must_be(self, *answers: Answer) -> Seen:
+        """Judge: any of these documented answers is right. Raises Violation."""
+        self._iut.judge(self.step, frozenset(answers), self._iut.requirement)
+        return self
+
+    def is_arranged(self, *answers: Answer) -> Seen:
+        """Arrange: as `must_be`, but blames the requirement of the operation itself."""
+        self._iut.judge(self.step, frozenset(answers), None)
+        return self
+
+    def must_be_harmless(self) -> Seen:
+        """Judge a request outside the contract: any answer but an undocumented 5xx or silence."""
+        self._iut.judge_harmless(self.step)
+        return self
+
+
+class Iut:
+    """One check's view of the implementation under test. `requirement` is what it judges."""
+
+    def __init__(self, run: Run, check: str, number: int, requirement: str, budget: Budget) -> None:
+        self.run = run
+        self.check = check
+        self.requirement = requirement
+        self.random = Random(f"{run.seed}/{check}")
+        self.trace: list[Step] = []
+        self._budget = budget
+        self._stem = f"{run.client.token}{number:03}"
+        self._count = 0
+        self._reported: dict[str, str] = {}
+
+    def skip_names(self, attempt: int) -> None:
+        """Start counting names where no earlier attempt of this check did."""
+        self._count = attempt * 20_000
+
+    # --- names, forms, rounds -------------------------------------------------------------
+
+    def nonce(self) -> str:
+        """Text of constant length that no other check, run or attempt uses."""
+        self._count += 1
+        return f"{self._stem}{self._count:05}"
+
+    def new_session(self) -> str:
+        """A session id that was never used."""
+        return f"onejob-{self.nonce()}"
+
+    def new_url(self) -> str:
+        """A result URL that was never used."""
+        return f"https://results.example.com/{self.nonce()}.png"
+
+    def parts(self, session: str) -> tuple[Part, ...]:
+        """The three documented fields for a session, with two small images."""
+        return publish_parts(session, *_pair(self.random.randrange(32)))
+
+    def form(self, session: str) -> Form:
+        """A complete form for a session."""
+        return encode(self.parts(session))
+
+    def rounds(self, quick: int, standard: int, thorough: int) -> Iterator[int]:
+        """Round numbers as the profile wants them, at least one; says so when time cuts it short."""
+        planned = {"quick": quick, "standard": standard, "thorough": thorough}[
+            self.run.profile.name
+        ]
+        for number in range(planned):
+            if number and (time.monotonic() > self._budget.until or self.run.stop.is_set()):
+                self.run.cut_short[self.check] = f"{number} of {planned} rounds"
+                return
+            yield number
+
+    def each(self, things: Iterable[Thing], do: Callable[[Thing], object]) -> None:
+        """Do something to independent things; many at a time if the server is slow to answer.
+
+        Things left when the time is up are left out, and the report says so.
+        """
+        todo = list(things)
+        width = 1 if self.run.surroundings.latency_s < _SLOW_S else _WIDTH
+
+        def one(thing: Thing) -> bool:
+            if time.monotonic() > self._budget.at_most or self.run.stop.is_set():
+                return False
+            do(thing)
+            return True
+
+        if width == 1:
+            done = [one(thing) for thing in todo]
+        else:
+            with ThreadPoolExecutor(width) as pool:
+                done = list(pool.map(one, todo))
+        if not all(done):
+            self.run.cut_short[self.check] = f"{sum(done)} of {len(todo)} cases"
+        if not any(done):
+            raise Unobservable("there was no time for it")
+
+    # --- requests -------------------------------------------------------------------------
+
+    def publish(self, session: str, form: Form | None = None) -> Seen:
+        """POST /publish; with a complete form unless another is given."""
+        step = self.run.client.publish(session, form or self.form(session), self.check)
+        seen = self._note(step)
+        job = step.granted_job
+        if job is not None:
+            self._granted(job, session)
+        return seen
+
+    def publish_parts(self, session: str, parts: Sequence[Part]) -> Seen:
+        """POST /publish with these parts, in this order."""
+        return self.publish(session, encode(parts))
+
+    def status(self, job: Job | str) -> Seen:
+        """GET /status/{jobId}."""
+        return self._note(self.run.client.status(_id(job), self.check))
+
+    def update(self, job: Job | str, url: str) -> Seen:
+        """POST /update_status."""
+        return self.report(job, url, update_request(_id(job), url))
+
+    def report(self, job: Job | str, url: str, request: Request) -> Seen:
+        """POST /update_status, written in this way."""
+        self.run.reported_urls.add(url)
+        exchange = self.run.client.send(request, self.check)
+        step = self.run.client.recorded(Call.UPDATE, exchange, self.check, job=_id(job), url=url)
+        seen = self._note(step)
+        if seen.answer is Answer.UPDATED:
+            self._reported[_id(job)] = url
+            self.run.unfinished.pop(_id(job), None)
+        return seen
+
+    def health(self) -> Seen:
+        """GET /health."""
+        exchange = self.run.client.send(Request("GET", "/health"), self.check)
+        return self._note(self.run.client.recorded(Call.HEALTH, exchange, self.check))
+
+    def documented(self, call: Call, request: Request) -> Seen:
+        """A request to a documented operation whose documented answer is known, sent as it is."""
+        exchange = self.run.client.send(request, self.check)
+        return self._note(self.run.client.recorded(call, exchange, self.check))
+
+    def outside(self, request: Request, session: str | None = None) -> Seen:
+        """A request outside the contract; `session` is the one it could change.
+
+        Whether the server takes it, and for which session, is open, so the session is left out of
+        the history.
+        """
+        step = self.run.client.outside(request, self.check, session)
+        if session is not None:
+            self.run.untracked_sessions.append(session)
+            if step.granted_job is not None:
+                self._granted(step.granted_job, session)
+        return self._note(step)
+
+    def race(self, racers: Sequence[Racer], log: RaceLog) -> list[Step]:
+        """Send requests so that they become complete together; the steps, in the same order."""
+        client = self.run.client
+        who = [f"{self.check}#{number}" for number in range(len(racers))]
+        exchanges = rendezvous(client, [(racer.request, who[i]) for i, racer in enumerate(racers)])
+        log.add(exchanges)
+        steps = []
+        for racer, exchange, name in zip(racers, exchanges, who, strict=True):
+            if racer.url is not None:
+                self.run.reported_urls.add(racer.url)
+            step = client.recorded(
+                racer.call, exchange, name, session=racer.session, job=racer.job, url=racer.url
+            )
+            self._note(step)
+            steps.append(step)
+            if step.granted_job is not None and racer.session is not None:
+                self._granted(step.granted_job, racer.session)
+            if step.answer is Answer.UPDATED and racer.job is not None and racer.url is not None:
+                self._reported[racer.job] = racer.url
+                self.run.unfinished.pop(racer.job, None)
+        return steps
+
+    # --- arranging ------------------------------------------------------------------------
+
+    def active_job(self, session: str | None = None) -> Job:
+        """Given an active job."""
+        session = session or self.new_session()
+        return self._job_of(self.publish(session).is_arranged(Answer.GRANTED), session)
+
+    def complete(self, job: Job, url: str | None = None) -> str:
+        """Given that the job completes: the kit reports it, or the server's own worker does.
+
+        Returns the URL that its status must show. Raises Unobservable if nobody can complete it.
+        """
+        if self.run.surroundings.update_status:
+            url = url or self.new_url()
+            self.update(job, url).is_arranged(Answer.UPDATED)
+            return url
+        return self._completed_by_worker(job)
+
+    def completed_job(self, session: str | None = None) -> tuple[Job, str]:
+        """Given a completed job with its URL."""
+        job = self.active_job(session)
+        return job, self.complete(job)
+
+    # --- judging --------------------------------------------------------------------------
+
+    def must_grant(self, session: str) -> Job:
+        """Judge: the session is free, so a publish is granted."""
+        return self._job_of(self.publish(session).must_be(Answer.GRANTED), session)
+
+    def must_hold(self, job: Job) -> None:
+        """Judge: the job is active, so its status is processing and its session is busy."""
+        self.publish(job.session).must_be(Answer.BUSY)
+        self.status(job).must_be(Answer.PROCESSING)
+
+    def must_read(self, job: Job, url: str) -> None:
+        """Judge: the job is completed and its status shows exactly this URL."""
+        step = self.status(job).must_be(Answer.COMPLETED).step
+        read = step.reading.member("image_url")
+        if read == url or (self.run.has_worker and read not in self.run.reported_urls):
+            return
+        raise Violation(
+            "STATUS-RESULT-URL" if self.requirement.startswith("UPDATE-") else self.requirement,
+            f"image_url {url!r}",
+            f"image_url {read!r}",
+            self.trace,
+            allowed=frozenset({Answer.COMPLETED}),
+        )
+
+    def must_survive(self, event: Callable[[Job], object], job: Job | None = None) -> None:
+        """Judge: a job stays active whatever `event` does to it.
+
+        A job that ends may have been finished by the server's own worker. So the event is tried
+        against controls: in every round an older job that is left alone. If the treated job
+        always ends and the control never does, the event ended it.
+        """
+        job = job or self.active_job()
+        event(job)
+        try:
+            self.must_hold(job)
+        except Unobservable:
+            for _ in range(_CONTROLLED_ROUNDS):
+                control, treated = self.active_job(), self.active_job()
+                event(treated)
+                ended = self.status(treated).answer
+                alone = self.status(control).answer
+                if ended is not Answer.COMPLETED or alone is not Answer.PROCESSING:
+                    raise
+            raise Violation(
+                self.requirement,
+                "the job stays active",
+                f"the job ended {_CONTROLLED_ROUNDS} times of {_CONTROLLED_ROUNDS}, an older job "
+                "that was left alone never did",
+                self.trace[-6:],
+                replayable=False,
+            ) from None
+
+    def must_complete_by_itself(self, job: Job) -> None:
+        """Judge: the server's own worker completes the job within the target's job timeout."""
+        deadline = time.monotonic() + self.run.target.job_timeout_s
+        pause = 0.005
+        while (
+            self.status(job).must_be(Answer.PROCESSING, Answer.COMPLETED).answer
+            is Answer.PROCESSING
+        ):
+            if time.monotonic() > deadline:
+                raise Violation(
+                    self.requirement,
+                    f"completed within {self.run.target.job_timeout_s:g} s",
+                    "processing",
+                    self.trace[-2:],
+                    replayable=False,
+                )
+            self.run.stop.wait(pause)
+            pause = min(0.25, pause * 1.5)
+        self.run.unfinished.pop(job.id, None)
+
+    def must_be_answered(self, seen: Seen, requirement: str) -> None:
+        """Judge: the request was answered at all, within its deadline."""
+        if seen.step.exchange.response is None:
+            raise Violation(
+                requirement,
+                "an answer within the deadline",
+                seen.reading.actual,
+                (seen.step,),
+                replayable=False,
+            )
+
+    def must_be_true(self, holds: bool, expected: str, actual: str) -> None:  # noqa: FBT001
+        """Judge something that no answer says by itself."""
+        if not holds:
+            raise Violation(self.requirement, expected, actual, self.trace[-3:], replayable=False)
+
+    def judge(self, step: Step, allowed: frozenset[Answer], blame: str | None) -> None:
+        """Compare a step with the answers that are right. Raises Violation or Unobservable."""
+        reading = step.reading
+        if step.exchange.trouble is Trouble.STALE:
+            raise Interrupted
+        if step.exchange.trouble is Trouble.REFUSED:
+            raise TargetGone(step.exchange.detail)
+        if reading.answer is not None and not reading.json_type:
+            self.run.report(
+                Violation(
+                    "RESPONSE-JSON",
+                    "media type application/json",
+                    reading.actual,
+                    (step,),
+                    replayable=False,
+                )
+            )
+        if reading.answer in allowed:
+            return
+        if self._worker_explains(step, allowed):
+            raise Unobservable("the server's own worker finished the job first", again=True)
+        base = _BASE[min(allowed)]
+        if allowed == {Answer.BUSY}:
+            if reading.answer is None:
+                blame = base
+            base = "LOCK-ONE-ACTIVE-JOB" if reading.answer is Answer.GRANTED else base
+        raise Violation(
+            blame or base,
+            " or ".join(documented_text(answer) for answer in sorted(allowed)),
+            reading.actual,
+            self.trace,
+            allowed=allowed,
+        )
+
+    def judge_harmless(self, step: Step) -> None:
+        """Judge a request outside the contract (design: how to read the document, 7)."""
+        exchange = step.exchange
+        if exchange.trouble is Trouble.STALE:
+            raise Interrupted
+        if exchange.trouble is Trouble.REFUSED:
+            raise TargetGone(exchange.detail)
+        if step.answer is not None:
+            return
+        if exchange.response is not None and exchange.response.status < UNDOCUMENTED_SERVER_ERROR:
+            return
+        raise Violation(
+            self.requirement, "a 4xx refusal, without delay", step.reading.actual, (step,)
+        )
+
+    # --- the server's own worker ------------------------------------------------------------
+
+    def _worker_explains(self, step: Step, allowed: frozenset[Answer]) -> bool:
+        """Whether the step is right if the server's own worker completed a job by itself."""
+        if not self.run.may_have_worker:
+            return False
+        if step.call is Call.PUBLISH and step.answer is Answer.GRANTED and Answer.BUSY in allowed:
+            before = self._previous_job(step)
+            return before is not None and self._finished_by_itself(before)
+        if step.job is None or Answer.NOT_FOUND in allowed or step.job in self._reported:
+            return False
+        if step.call is Call.STATUS and step.answer is Answer.COMPLETED:
+            return self._is_foreign(step)
+        if step.call is Call.UPDATE and step.answer is Answer.UNKNOWN_JOB:
+            return self._finished_by_itself(step.job)
+        return False
+
+    def _finished_by_itself(self, job: str) -> bool:
+        if job in self._reported:
+            return False
+        step = self.status(job).step
+        return step.answer is Answer.COMPLETED and self._is_foreign(step)
+
+    def _is_foreign(self, step: Step) -> bool:
+        foreign = step.reading.member("image_url") not in self.run.reported_urls
+        if foreign:
+            self.run.live_worker_seen = step.job
+            if step.job is not None:
+                self.run.unfinished.pop(step.job, None)
+        return foreign
+
+    def _previous_job(self, step: Step) -> str | None:
+        grants = [s.granted_job for s in self.trace if s.session == step.session and s.granted_job]
+        return grants[-2] if len(grants) > 1 else None
+
+    def _completed_by_worker(self, job: Job) -> str:
+        if not self.run.has_worker and self.run.surroundings.live_worker is False:
+            raise Unobservable(
+                "nobody can complete a job: /update_status is out of reach "
+                f"({self.run.surroundings.update_status_reason}) and no live worker was seen"
+            )
+        deadline = time.monotonic() + min(
+            self.run.target.job_timeout_s, self.run.profile.seconds * STRETCH
+        )
+        pause = 0.005
+        while time.monotonic() < deadline:
+            step = self.status(job).is_arranged(Answer.PROCESSING, Answer.COMPLETED).step
+            if step.answer is Answer.COMPLETED:
+                self.run.unfinished.pop(job.id, None)
+                return step.reading.member("image_url")
+            self.run.stop.wait(pause)
+            pause = min(0.25, pause * 1.5)
+        raise Unobservable("the server's own worker did not finish a job within its time")
+
+    # --- bookkeeping ------------------------------------------------------------------------
+
+    def _note(self, step: Step) -> Seen:
+        self.trace.append(step)
+        if len(self.trace) > TRACE_LIMIT:
+            del self.trace[: TRACE_LIMIT // 4]
+        return Seen(self, step)
+
+    def _granted(self, job: str, session: str) -> None:
+        self.run.unfinished[job] = session
+        owner = self.run.first_owner(job, session)
+        if owner is not None:
+            self.run.report(
+                Violation(
+                    "PUBLISH-JOB-ID-UNIQUE",
+                    "a jobId that was never granted before",
+                    f"jobId {job!r}, which session {owner!r} was granted before",
+                    [s for s in self.trace if s.granted_job == job],
+                    replayable=False,
+                )
+            )
+
+    def _job_of(self, seen: Seen, session: str) -> Job:
+        return Job(seen.step.granted_job or "", session)
+
+
+@cache
+def _pair(number: int) -> tuple[Image, Image]:
+    return small_png(number), small_jpeg(number)
+
+
+def _id(job: Job | str) -> str:
+    return job.id if isinstance(job, Job) else job

@@ -1,0 +1,183 @@
+"""Before the first check: is there a server, is it this API, and what can be seen of it?"""
+
+from __future__ import annotations
+
+import statistics
+import threading
+import time
+from dataclasses import dataclass
+
+from onejob_contract.client import Client, Step, publish_request
+from onejob_contract.documented import Answer, Call
+from onejob_contract.run import Surroundings
+from onejob_contract.target import WorkerMode
+from onejob_contract.wire import Connection, Exchange, Request, Trouble, WireError
+from onejob_fixtures.forms import encode, publish_parts
+from onejob_fixtures.images import small_jpeg, small_png
+
+WHO = "preflight"
+_SECOND_CONNECTION_S = 1.5
+
+
+class NotJudgeable(Exception):
+    """The target cannot be judged: one sentence that says why and what to do (exit 3)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Preflight:
+    """What the first requests showed. `server` is what the server calls itself.
+
+    `one_at_a_time` says that a kept connection blocks all others, so none is kept.
+    """
+
+    surroundings: Surroundings
+    server: str
+    first_steps: tuple[Step, ...]
+    one_at_a_time: bool
+
+
+def look(client: Client, patience_s: float) -> Preflight:
+    """Look at the target with a handful of requests. Raises NotJudgeable.
+
+    Where /update_status is out of reach a live worker is waited for, `patience_s` at most.
+    """
+    target = client.target
+    url = str(target.origin)
+    began = time.monotonic()
+    health = _first(client, url)
+    latencies = [time.monotonic() - began]
+    one_at_a_time = _blocks_others(client)
+    if one_at_a_time:
+        client.keep_alive = False
+    session = f"onejob-preflight-{client.token}"
+    form = encode(publish_parts(session, small_png(1), small_jpeg(1)))
+    publish = client.recorded(
+        Call.PUBLISH, client.send(publish_request(form), WHO), WHO, session=session
+    )
+    unknown = client.status(f"onejob-no-such-job-{client.token}", WHO)
+    steps = (health, publish, unknown)
+    _must_be_this_api(steps, url)
+    latencies += [_seconds(step.exchange) for step in (publish, unknown)]
+    reachable, reason, live = target.update_status, "declared in the target file", False
+    if publish.granted_job is not None:
+        live, completed, why = _who_completes(client, publish.granted_job)
+        if reachable is None:
+            reachable, reason = completed, why
+        if not reachable and not live:
+            live = _worker_finishes(client, publish.granted_job, patience_s)
+    surroundings = Surroundings(
+        latency_s=statistics.median(latencies),
+        update_status=reachable if reachable is not None else True,
+        update_status_reason=reason,
+        live_worker=live or target.worker is WorkerMode.LIVE,
+    )
+    server = health.exchange.response.header("Server") if health.exchange.response else None
+    return Preflight(surroundings, server or "unnamed", steps, one_at_a_time)
+
+
+def _first(client: Client, url: str) -> Step:
+    """The very first request, whose failure says most."""
+    step = client.recorded(Call.HEALTH, client.send(Request("GET", "/health"), WHO), WHO)
+    exchange = step.exchange
+    if exchange.trouble is Trouble.REFUSED:
+        raise NotJudgeable(
+            f"{url} cannot be reached: {exchange.detail}. Is the server running, and on this port?"
+        )
+    if exchange.response is None and exchange.trouble is not Trouble.TOO_LARGE:
+        again = client.send(Request("GET", "/"), WHO)
+        if again.response is None:
+            raise NotJudgeable(
+                f"{url} accepts connections but does not answer in HTTP ({exchange.trouble}: "
+                f"{exchange.detail}). Is it another service, or https instead of http?"
+            )
+    return step
+
+
+def _must_be_this_api(steps: tuple[Step, ...], url: str) -> None:
+    """A server is this API, however broken, if anything it says resembles it."""
+    health, publish = (step.exchange.response for step in steps[:2])
+    resembles = (
+        (health is not None and health.status == 200)
+        or (publish is not None and publish.status in (200, 429))
+        or any(step.reading.answer is not None for step in steps)
+        or any(
+            isinstance(step.reading.body, dict)
+            and {"error", "status", "jobId"} & step.reading.body.keys()
+            for step in steps
+        )
+    )
+    if not resembles:
+        shown = "; ".join(
+            f"{step.exchange.request.method} {step.exchange.request.target.split('onejob-')[0]} -> "
+            f"{step.reading.actual[:60]!r}"
+            for step in steps
+        )
+        raise NotJudgeable(
+            f"{url} is something else: none of its answers resembles this API ({shown}). "
+            "Is the port right, and the path prefix part of the URL?"
+        )
+
+
+def _who_completes(client: Client, job: str) -> tuple[bool, bool, str]:
+    """Whether a live worker was faster than us, whether update_status is ours to use, and why."""
+    before = client.status(job, WHO)
+    live = before.answer is Answer.COMPLETED
+    url = f"https://results.example.com/{client.token}-preflight.png"
+    update = client.update(job, url, WHO)
+    response = update.exchange.response
+    if update.answer is not None or response is None:
+        return live, True, "it answers as documented"
+    if response.status in (401, 403, 405, 407, 501):
+        return live, False, f"it answers {response.status}"
+    if response.status == 404:
+        other = client.send(Request("POST", f"/onejob-no-such-route-{client.token}"), WHO).response
+        if other is not None and other.status == 404:
+            return live, False, "it answers 404 like a route that does not exist"
+    return live, True, "it answers"
+
+
+def _worker_finishes(client: Client, job: str, patience_s: float) -> bool:
+    deadline = time.monotonic() + patience_s
+    pause = threading.Event()
+    while time.monotonic() < deadline:
+        if client.status(job, WHO).answer is Answer.COMPLETED:
+            return True
+        pause.wait(0.05)
+    return False
+
+
+def _blocks_others(client: Client) -> bool:
+    """Whether an idle kept-alive connection keeps a second one waiting, as one-thread servers do."""
+    if not client.keep_alive:
+        return True
+    deadline = time.monotonic() + client.target.response_timeout_s
+    try:
+        first = client.connection(deadline)
+        first.send_head(client.stamped(Request("GET", "/health"), WHO), deadline)
+        first.send_tail(deadline)
+        first.receive(deadline)
+    except WireError:
+        return True
+    answered = threading.Event()
+
+    def ask() -> None:
+        try:
+            second = Connection(client.target.origin, deadline)
+            second.send_head(client.stamped(Request("GET", "/health"), WHO), deadline)
+            second.send_tail(deadline)
+            second.receive(deadline)
+            answered.set()
+            second.close()
+        except WireError:
+            return
+
+    asker = threading.Thread(target=ask, daemon=True)
+    asker.start()
+    blocked = not answered.wait(_SECOND_CONNECTION_S)
+    client.give_back(first, reusable=not blocked)
+    asker.join(client.target.response_timeout_s)
+    return blocked
+
+
+def _seconds(exchange: Exchange) -> float:
+    return (exchange.returned_ns - exchange.invoked_ns) / 1e9

@@ -1,0 +1,171 @@
+"""Show a violation again, with as few requests as possible, before it is reported.
+
+A violation comes with the requests that led to it. They are sent again with fresh sessions and
+the job ids granted this time, and the one model says whether the last answer is wrong again.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from collections.abc import Sequence
+from typing import Final
+from urllib.parse import quote
+
+from onejob_contract.client import Step, operation_of, status_request, update_request
+from onejob_contract.documented import Answer, Call
+from onejob_contract.findings import Violation
+from onejob_contract.iut import Iut
+from onejob_contract.model import SessionState, step as follow
+from onejob_contract.wire import Request
+
+TRIES: Final = 3
+_STATELESS: Final = frozenset(
+    {Answer.MISSING_SESSION, Answer.MISSING_IMAGE, Answer.MISSING_FIELD, Answer.HEALTHY}
+)
+_NUMBER_OF_DIGITS: Final = 8
+_SHORTEST_TELLING_ID: Final = 8
+
+
+def confirm(violation: Violation, iut: Iut, seconds: float) -> Violation:
+    """The violation with its steps shortened and `replayed` filled in, within about `seconds`."""
+    if not violation.replayable or not violation.steps:
+        return violation
+    deadline = time.monotonic() + seconds
+    whole = violation.steps
+    for steps in dict.fromkeys((_related(whole), whole)):
+        shown = _replay(steps, violation, iut)
+        if shown is None:
+            continue
+        shortest = _shortened(steps, shown, violation, iut, deadline)
+        violation.steps = shortest
+        violation.actual = shortest[-1].reading.actual
+        violation.replayed = (1, 1)
+        return violation
+    tries = 2
+    while tries < TRIES and time.monotonic() < deadline:
+        tries += 1
+        if _replay(_related(whole), violation, iut) is not None:
+            violation.replayed = (1, tries)
+            break
+    else:
+        violation.replayed = (0, tries)
+    violation.steps = _related(whole)
+    return violation
+
+
+def _related(steps: Sequence[Step]) -> tuple[Step, ...]:
+    """The steps that touch the session of the last one."""
+    last = steps[-1]
+    session_of = {s.granted_job: s.session for s in steps if s.granted_job}
+    session = last.session or session_of.get(last.job)
+    if session is None:
+        return (last,)
+    return tuple(s for s in steps if session in (s.session, session_of.get(s.job))) or (last,)
+
+
+def _shortened(
+    steps: Sequence[Step], shown: tuple[Step, ...], violation: Violation, iut: Iut, deadline: float
+) -> tuple[Step, ...]:
+    """Leave out what is not needed: halves first, then ever smaller pieces."""
+    kept, best = list(steps), shown
+    size = max(1, (len(kept) - 1) // 2)
+    while size:
+        start = 0
+        while start < len(kept) - 1:
+            if time.monotonic() > deadline:
+                return best
+            candidate = kept[:start] + kept[min(start + size, len(kept) - 1) :]
+            again = _replay(candidate, violation, iut)
+            if again is None:
+                start += size
+            else:
+                kept, best = candidate, again
+        size //= 2
+    return best
+
+
+def _replay(steps: Sequence[Step], violation: Violation, iut: Iut) -> tuple[Step, ...] | None:
+    """Send the steps again; the new steps if the last answer is wrong in the same way."""
+    names: dict[str, str] = {}
+    jobs: dict[str, str] = {}
+    states: dict[str, frozenset[SessionState]] = {}
+    session_of: dict[str, str] = {}
+    done: list[Step] = []
+    wrong = False
+    for old in steps:
+        new = _send(old, names, jobs, iut)
+        done.append(new)
+        if old.granted_job and new.granted_job:
+            jobs[old.granted_job] = new.granted_job
+            session_of[new.granted_job] = new.session or ""
+            iut.run.unfinished[new.granted_job] = new.session or ""
+        session = new.session or session_of.get(new.job or "", "")
+        before = states.get(session, frozenset({SessionState()}))
+        operation = operation_of(new, "replay")
+        after = before
+        if operation is not None:
+            after = frozenset(state for one in before for state in follow(one, operation))
+        wrong = operation is None or not after
+        states[session] = after or before
+    last = done[-1]
+    if not _alike(last, steps[-1]):
+        return None
+    stateless = last.call is None or violation.allowed & _STATELESS
+    return tuple(done) if stateless or wrong else None
+
+
+def _alike(new: Step, old: Step) -> bool:
+    if new.answer is not old.answer or new.exchange.trouble is not old.exchange.trouble:
+        return False
+    if new.exchange.response is None or old.exchange.response is None:
+        return new.exchange.response is old.exchange.response
+    same_status = new.exchange.response.status == old.exchange.response.status
+    return same_status and new.reading.json_type == old.reading.json_type
+
+
+def _send(old: Step, names: dict[str, str], jobs: dict[str, str], iut: Iut) -> Step:
+    client = iut.run.client
+    job = jobs.get(old.job, old.job) if old.job is not None else None
+    request = old.exchange.request
+    url = _renamed(old.url, names, iut) if old.url is not None else None
+    if old.call is Call.STATUS and job is not None and job != old.job:
+        request = status_request(job)
+    elif old.call is Call.UPDATE and job is not None and url is not None:
+        request = update_request(job, url)
+    else:
+        request = _renamed_request(request, names, jobs, iut)
+    if url is not None:
+        iut.run.reported_urls.add(url)
+    session = _renamed(old.session, names, iut) if old.session is not None else None
+    if old.call is None:
+        if session is not None:
+            iut.run.untracked_sessions.append(session)
+        return client.outside(request, iut.check, session)
+    exchange = client.send(request, iut.check)
+    return client.recorded(old.call, exchange, iut.check, session=session, job=job, url=url)
+
+
+def _renamed_request(
+    request: Request, names: dict[str, str], jobs: dict[str, str], iut: Iut
+) -> Request:
+    target, body = request.target, request.body
+    for old, new in jobs.items():
+        if len(old) >= _SHORTEST_TELLING_ID:
+            target = target.replace(quote(old, safe=""), quote(new, safe=""))
+            body = body.replace(_in_json(old), _in_json(new))
+    body = _renamed(body.decode("latin-1"), names, iut).encode("latin-1")
+    ours = {name.lower() for name, _ in iut.run.target.headers} | {"x-onejob-request", "connection"}
+    headers = tuple((n, v) for n, v in request.headers if n.lower() not in ours)
+    return Request(request.method, _renamed(target, names, iut), headers, body)
+
+
+def _renamed(text: str, names: dict[str, str], iut: Iut) -> str:
+    """The text with every nonce of this run replaced by a fresh one, the same for the same."""
+    pattern = re.escape(iut.run.client.token) + rf"\d{{{_NUMBER_OF_DIGITS}}}"
+    return re.sub(pattern, lambda found: names.setdefault(found[0], iut.nonce()), text)
+
+
+def _in_json(text: str) -> bytes:
+    return json.dumps(text)[1:-1].encode()

@@ -1,0 +1,153 @@
+"""The evidence of a violation: what was sent, what came back, and curl lines to see it again."""
+
+from __future__ import annotations
+
+import base64
+import shlex
+from collections.abc import Sequence
+from typing import Any, Final
+from urllib.parse import unquote
+
+from werkzeug.formparser import parse_form_data
+from werkzeug.test import EnvironBuilder
+
+from onejob_contract.catalogue import requirements
+from onejob_contract.client import REQUEST_ID, Step
+from onejob_contract.findings import Violation
+from onejob_contract.wire import Origin, Request
+
+SHOWN_STEPS: Final = 12
+_INLINE_BYTES: Final = 6_000
+_NOT_REPEATED: Final = {"connection"}
+
+
+def explain_violation(violation: Violation, origin: Origin) -> str:
+    """A violation as text: requirement, expected, actual, the requests, the curl lines."""
+    requirement = requirements()[violation.requirement]
+    lines = [
+        f"{requirement.id} ({requirement.level}): {requirement.title}",
+        f"  document: {requirement.section}",
+        f"  expected: {violation.expected}",
+        f"  actual:   {violation.actual}",
+    ]
+    if how_often(violation):
+        lines.append(f"  seen:     {how_often(violation)}")
+    if violation.note:
+        lines.append(f"  note:     {violation.note}")
+    steps = violation.steps[-SHOWN_STEPS:]
+    if steps:
+        left_out = len(violation.steps) - len(steps)
+        lines.append(
+            f"  requests{f' (the last {len(steps)}; {left_out} before)' if left_out else ''}:"
+        )
+        lines += [f"    {number}. {tell(step)}" for number, step in enumerate(steps, 1)]
+        lines.append(f"  in the server's log: {REQUEST_ID}: {request_id(steps[-1])}")
+        lines.append("  to repeat the last request:" if len(steps) == 1 else "  to repeat:")
+        lines += [f"    {curl(step.exchange.request, origin)}" for step in steps]
+    return "\n".join(lines)
+
+
+def how_often(violation: Violation) -> str:
+    """Whether it was shown again, in words; empty if that was not tried."""
+    times = f"{violation.times} times in this run" if violation.times > 1 else ""
+    if violation.replayed is None:
+        return times
+    shown, tried = violation.replayed
+    if shown == tried:
+        again = "shown again by the requests below"
+    else:
+        again = f"intermittent: {shown} of {tried} replays showed it again"
+    return f"{again}{'; ' + times if times else ''}"
+
+
+def as_json(violation: Violation, origin: Origin) -> dict[str, Any]:
+    """A violation for report.json."""
+    return {
+        "expected": violation.expected,
+        "actual": violation.actual,
+        "note": violation.note,
+        "times": violation.times,
+        "intermittent": violation.intermittent,
+        "seen": how_often(violation),
+        "steps": [
+            {
+                "request": tell(step).split(" -> ")[0],
+                "response": step.reading.actual,
+                "request_id": request_id(step),
+                "curl": curl(step.exchange.request, origin),
+            }
+            for step in violation.steps[-SHOWN_STEPS:]
+        ],
+        "steps_left_out": max(0, len(violation.steps) - SHOWN_STEPS),
+    }
+
+
+def tell(step: Step) -> str:
+    """One step in one line: what was asked and what was answered."""
+    request = step.exchange.request
+    content_type = dict(request.headers).get("Content-Type", "")
+    what = ""
+    if content_type.startswith("multipart/form-data"):
+        what = " " + _form_in_words(request, content_type)
+    elif request.body:
+        what = " " + _shortened(request.body.decode("utf-8", "replace"))
+    return f"{request.method} {unquote(request.target)}{what} -> {step.reading.actual}"
+
+
+def request_id(step: Step) -> str:
+    """The id under which the server's log may know the request."""
+    return dict(step.exchange.request.headers).get(REQUEST_ID, "")
+
+
+def curl(request: Request, origin: Origin) -> str:
+    """A shell line that sends the same bytes again; long bodies are left to the report's files."""
+    words = ["curl", "-sS", "-i", "-X", request.method]
+    for name, value in request.headers:
+        if name.lower() not in _NOT_REPEATED:
+            words += ["-H", f"{name}: {value}"]
+    url = f"{origin.scheme}://{origin.authority}{origin.prefix}{request.target}"
+    if not request.body:
+        return shlex.join([*words, url])
+    if _is_plain(request.body):
+        return shlex.join([*words, "--data-binary", request.body.decode(), url])
+    if len(request.body) > _INLINE_BYTES:
+        return (
+            shlex.join([*words, url])
+            + f"  # with the body of {len(request.body)} bytes described above"
+        )
+    encoded = base64.b64encode(request.body).decode()
+    return f"echo {encoded} | base64 -d | {shlex.join([*words, '--data-binary', '@-', url])}"
+
+
+def bodies(steps: Sequence[Step]) -> list[bytes]:
+    """The bodies of the steps, for saving beside a report."""
+    return [step.exchange.request.body for step in steps]
+
+
+def _form_in_words(request: Request, content_type: str) -> str:
+    environ = EnvironBuilder(
+        method="POST", data=request.body, headers={"Content-Type": content_type}
+    ).get_environ()
+    try:
+        _, fields, files = parse_form_data(environ, silent=True)
+    except (ValueError, LookupError):
+        return f"({len(request.body)} bytes that are no form)"
+    words = [f"{name}={_shortened(value, 140)!r}" for name, value in fields.items(multi=True)]
+    for name, file in files.items(multi=True):
+        size = len(file.read())
+        words.append(
+            f"{name}=@{_shortened(file.filename or '', 60)!r} ({file.content_type}, {size} bytes)"
+        )
+    return " ".join(words) or f"({len(request.body)} bytes, no fields)"
+
+
+def _is_plain(body: bytes) -> bool:
+    try:
+        text = body.decode()
+    except UnicodeDecodeError:
+        return False
+    return len(text) < _INLINE_BYTES and text.isprintable()
+
+
+def _shortened(text: str, limit: int = 200) -> str:
+    return text if len(text) <= limit else f"{text[:limit]}... ({len(text)} characters)"

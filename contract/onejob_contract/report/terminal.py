@@ -1,0 +1,118 @@
+"""The terminal: progress while the run works, then what is broken, then the verdict."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+from onejob_contract.report.evidence import explain_violation
+from onejob_contract.scheduler import Task
+from onejob_contract.session import Session
+from onejob_contract.verdict import (
+    CheckResult,
+    Conclusion,
+    Ending,
+    Overall,
+    RequirementResult,
+    Verdict,
+)
+
+_COLOUR = {
+    Overall.CONFORMANT: "green",
+    Overall.NONCONFORMANT: "red",
+    Overall.INCONCLUSIVE: "yellow",
+}
+
+
+class Terminal:
+    """Tells a person how the run goes on and how it ended."""
+
+    def __init__(self, console: Console) -> None:
+        self.console = console
+        self._progress = Progress(
+            SpinnerColumn(),
+            TextColumn("{task.description}"),
+            BarColumn(),
+            TextColumn("{task.completed:.0f}/{task.total:.0f} checks"),
+            TimeElapsedColumn(),
+            console=console,
+            transient=True,
+        )
+        self._broken = 0
+        self._task = (
+            None if not console.is_terminal else self._progress.add_task("looking", total=1)
+        )
+
+    def starts(self, session: Session) -> None:
+        """The line a person needs to repeat the run."""
+        options, look = session.options, session.preflight
+        worker = "live worker" if look.surroundings.live_worker else "no live worker seen"
+        self.console.print(
+            f"judging {session.target.origin} (server {look.server}, {worker}, update_status "
+            f"{'reachable' if look.surroundings.update_status else 'out of reach'}), profile "
+            f"{options.profile}, seed {options.seed}, run {session.client.token}",
+            markup=False,
+            highlight=False,
+            soft_wrap=True,
+        )
+
+    def begins(self, tasks: Sequence[Task]) -> None:
+        """The checks that will run."""
+        if self._task is not None:
+            self._progress.start()
+            self._progress.update(self._task, description="checking", total=len(tasks))
+
+    def ended(self, result: CheckResult) -> None:
+        """One check ended."""
+        if result.ending is Ending.VIOLATED:
+            self._broken += 1
+            self._progress.console.print(
+                f"[red]broken[/red] {escape(result.blamed)}", highlight=False
+            )
+        if self._task is not None:
+            words = f"checking ({self._broken} broken)" if self._broken else "checking"
+            self._progress.update(self._task, advance=1, description=words)
+
+    def finish(self) -> None:
+        """Put the progress away."""
+        self._progress.stop()
+
+    def tell(self, session: Session, conclusion: Conclusion) -> None:
+        """What is broken, what was not seen, and the verdict in the last line."""
+        for result in conclusion.requirements:
+            if result.verdict is Verdict.FAIL:
+                self._broken_requirement(session, result)
+        unseen = [r for r in conclusion.requirements if r.verdict is Verdict.INCONCLUSIVE]
+        if unseen:
+            self.console.print("\n[yellow]not observed[/yellow]")
+            for result in unseen:
+                why = f"accepted: {result.accepted}" if result.accepted else result.reason
+                self._line(f"  {result.requirement.id}: {why}")
+        if session.run_state.cut_short:
+            self.console.print("\n[yellow]cut short by time[/yellow]")
+            for check, what in sorted(session.run_state.cut_short.items()):
+                self._line(f"  {check.rpartition('::')[2]}: {what}")
+        counts = {verdict: 0 for verdict in Verdict}
+        for result in conclusion.requirements:
+            counts[result.verdict] += 1
+        numbers = ", ".join(f"{number} {verdict}" for verdict, number in counts.items() if number)
+        colour = _COLOUR[conclusion.overall]
+        self.console.print(
+            f"\n[bold {colour}]{conclusion.overall}[/bold {colour}]: {escape(conclusion.because)} "
+            f"({numbers}; {session.client.exchanges} requests in {session.seconds:.1f} s, "
+            f"seed {session.options.seed})",
+            highlight=False,
+            soft_wrap=True,
+        )
+
+    def _broken_requirement(self, session: Session, result: RequirementResult) -> None:
+        known = f" (known failure: {result.known})" if result.known else ""
+        for violation in result.violations[:2]:
+            self.console.print()
+            self._line(f"FAIL{known} {explain_violation(violation, session.target.origin)}")
+
+    def _line(self, text: str) -> None:
+        self.console.print(text, markup=False, highlight=False, soft_wrap=True)

@@ -1,0 +1,127 @@
+"""What all checks of one run share: the client, the clock, the budget, what was found out."""
+
+from __future__ import annotations
+
+import itertools
+import threading
+import time
+from dataclasses import dataclass, field, replace
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Final
+
+from onejob_contract.client import Client, without
+from onejob_contract.findings import Violation
+from onejob_contract.target import Target, WorkerMode
+
+
+if TYPE_CHECKING:
+    from onejob_contract.linearizability import Judgement
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """How much time a run takes on a fast server: `seconds` in all, `hold_s` for locks that wait."""
+
+    name: str
+    seconds: float
+    hold_s: float
+
+
+PROFILES: Final = MappingProxyType(
+    {
+        "quick": Profile("quick", 5.0, 3.8),
+        "standard": Profile("standard", 30.0, 26.0),
+        "thorough": Profile("thorough", 300.0, 280.0),
+    }
+)
+STRETCH: Final = 3.0
+"""A slow server gets this many times the profile's seconds before checks are cut short."""
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What was found out before the checks begin. `latency_s` is the median answer time."""
+
+    latency_s: float
+    update_status: bool
+    update_status_reason: str
+    live_worker: bool
+
+
+@dataclass(slots=True)
+class Run:
+    """One run against one implementation under test. Shared by the threads that run the checks."""
+
+    client: Client
+    target: Target
+    profile: Profile
+    seed: int
+    surroundings: Surroundings
+    hold_s: float
+    started: float = field(default_factory=time.monotonic)
+    stop: threading.Event = field(default_factory=threading.Event)
+    violations: list[Violation] = field(default_factory=list)
+    reported_urls: set[str] = field(default_factory=set)
+    untracked_sessions: list[str] = field(default_factory=list)
+    unfinished: dict[str, str] = field(default_factory=dict)
+    cut_short: dict[str, str] = field(default_factory=dict)
+    measured: dict[str, str] = field(default_factory=dict)
+    live_worker_seen: str | None = None
+    gone: bool = False
+    unanswered: list[Violation] = field(default_factory=list)
+    job_ids: dict[str, str] = field(default_factory=dict)
+    _guard: threading.Lock = field(default_factory=threading.Lock)
+    _serial: itertools.count[int] = field(default_factory=itertools.count)
+
+    @property
+    def may_have_worker(self) -> bool:
+        """Whether a job that ends by itself is the server's own worker, not a fault."""
+        return self.target.worker is not WorkerMode.HARNESS
+
+    @property
+    def has_worker(self) -> bool:
+        """Whether the server's own worker is known to be at work."""
+        return (
+            self.target.worker is WorkerMode.LIVE
+            or self.surroundings.live_worker
+            or self.live_worker_seen is not None
+        )
+
+    @property
+    def elapsed(self) -> float:
+        """Seconds since the start of the run."""
+        return time.monotonic() - self.started
+
+    def worker_stopped(self) -> None:
+        """From here on only the kit completes jobs."""
+        self.target = replace(self.target, worker=WorkerMode.HARNESS)
+        self.surroundings = replace(self.surroundings, live_worker=False)
+        self.live_worker_seen = None
+
+    def judge_history(self) -> Judgement:
+        """Judge the whole history of the run so far."""
+        from onejob_contract.linearizability import judge  # noqa: PLC0415 (only runs that need it)
+
+        return judge(
+            without(self.client.history, self.untracked_sessions), live_worker=self.has_worker
+        )
+
+    def report(self, violation: Violation) -> None:
+        """Record a violation; the same one seen again only counts."""
+        with self._guard:
+            for known in self.violations:
+                if (
+                    known.requirement == violation.requirement
+                    and known.expected == violation.expected
+                ):
+                    known.times += 1
+                    return
+            self.violations.append(violation)
+
+    def first_owner(self, job: str, session: str) -> str | None:
+        """Remember who was granted a jobId; the earlier session if it was granted before."""
+        with self._guard:
+            if job in self.job_ids:
+                return self.job_ids[job]
+            self.job_ids[job] = session
+            return None

@@ -1,0 +1,200 @@
+"""Run the checks in lanes: cheap ones first, those that wait beside the others, the last ones last.
+
+The suite is pytest's: it collects and reports. But pytest runs one test at a time, and a kit that
+waits for a slow server one request at a time is slow itself. So the bodies of the checks run here,
+in threads, and pytest takes the results in the order in which they end.
+"""
+
+from __future__ import annotations
+
+import math
+import queue
+import threading
+import time
+import traceback
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+from onejob_contract.checks import Cost, Proof
+from onejob_contract.findings import (
+    Interrupted,
+    NotApplicable,
+    TargetGone,
+    Unobservable,
+    Violation,
+)
+from onejob_contract.iut import Budget, Iut
+from onejob_contract.replay import confirm
+from onejob_contract.run import STRETCH, Run
+from onejob_contract.verdict import CheckResult, Ending
+
+ATTEMPTS = 4
+_SMALLEST_SLICE_S = 0.25
+_KEPT_FOR_THE_END_S = 0.4
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """One check to run: its name, its number in the suite, what it proves, its body."""
+
+    name: str
+    number: int
+    proof: Proof
+    body: Callable[[Iut], None]
+
+
+class Scheduler:
+    """Runs tasks against the implementation under test of a run."""
+
+    def __init__(self, run: Run, *, fail_fast: bool = False) -> None:
+        self._run = run
+        self._fail_fast = fail_fast
+        self._done: queue.SimpleQueue[tuple[Task, CheckResult]] = queue.SimpleQueue()
+        latency = run.surroundings.latency_s
+        self.lanes = min(16, 3 + int(latency / 0.01))
+        self._volume_left = 0
+        self._guard = threading.Lock()
+
+    def results(self, tasks: Sequence[Task]) -> Iterator[tuple[Task, CheckResult]]:
+        """Run everything; yield each result as it comes. Stops early when the run is stopped."""
+        waits = [task for task in tasks if task.proof.cost is Cost.WAITS]
+        laned = sorted(
+            (t for t in tasks if t.proof.cost in (Cost.FAST, Cost.VOLUME)),
+            key=lambda t: t.proof.cost,
+        )
+        last = [task for task in tasks if task.proof.cost is Cost.LAST]
+        self._volume_left = sum(task.proof.cost is Cost.VOLUME for task in laned)
+        with ThreadPoolExecutor(len(waits) + self.lanes, "onejob") as pool:
+            for task in waits:
+                pool.submit(self._execute, task)
+            lanes: queue.SimpleQueue[Task] = queue.SimpleQueue()
+            for task in laned:
+                lanes.put(task)
+            for _ in range(self.lanes):
+                pool.submit(self._lane, lanes)
+            try:
+                for _ in range(len(waits) + len(laned)):
+                    yield self._done.get()
+            finally:
+                self._run.stop.set()
+        for task in last:
+            self._execute(task)
+            yield self._done.get()
+
+    def run_one(self, task: Task) -> CheckResult:
+        """Run one task here and now."""
+        self._execute(task)
+        return self._done.get()[1]
+
+    def _lane(self, tasks: queue.SimpleQueue[Task]) -> None:
+        while True:
+            try:
+                task = tasks.get_nowait()
+            except queue.Empty:
+                return
+            self._execute(task)
+
+    def _execute(self, task: Task) -> None:
+        began = time.monotonic()
+        run = self._run
+        if (run.stop.is_set() or run.gone) and task.proof.cost is not Cost.LAST:
+            ending = Ending.GONE if run.gone else Ending.NOT_RUN
+            result = CheckResult(task.name, task.proof.requirements, ending, "the run ended before")
+        else:
+            try:
+                result = self._judged(task)
+            except Exception:
+                result = CheckResult(
+                    task.name, task.proof.requirements, Ending.FAULT, traceback.format_exc(limit=-4)
+                )
+        seconds = time.monotonic() - began
+        ended = CheckResult(
+            result.check, result.requirements, result.ending, result.reason, seconds, result.blamed
+        )
+        self._done.put((task, ended))
+        if result.ending is Ending.VIOLATED and self._fail_fast:
+            run.stop.set()
+
+    def _judged(self, task: Task) -> CheckResult:
+        budget = self._budget(task)
+
+        def ended(ending: Ending, reason: str = "", blamed: str = "") -> CheckResult:
+            return CheckResult(task.name, task.proof.requirements, ending, reason, blamed=blamed)
+
+        try:
+            _require(task.proof.needs, self._run)
+        except Unobservable as unobservable:
+            return ended(Ending.UNOBSERVABLE, unobservable.reason)
+        except NotApplicable as not_applicable:
+            return ended(Ending.NOT_APPLICABLE, not_applicable.reason)
+        reason = ""
+        for attempt in range(ATTEMPTS):
+            iut = Iut(self._run, task.name, task.number, task.proof.requirements[0], budget)
+            iut.skip_names(attempt)
+            try:
+                task.body(iut)
+            except Violation as violation:
+                return self._violated(violation, iut, ended)
+            except Unobservable as unobservable:
+                reason = unobservable.reason
+                if not unobservable.again or task.proof.cost is Cost.WAITS:
+                    break
+            except Interrupted:
+                reason = "the server closed kept connections between two requests"
+            except NotApplicable as not_applicable:
+                return ended(Ending.NOT_APPLICABLE, not_applicable.reason)
+            except TargetGone as gone:
+                self._run.gone = True
+                return ended(Ending.GONE, str(gone))
+            else:
+                return ended(Ending.PASSED)
+        return ended(Ending.UNOBSERVABLE, reason)
+
+    def _violated(
+        self, violation: Violation, iut: Iut, ended: Callable[[Ending, str, str], CheckResult]
+    ) -> CheckResult:
+        try:
+            seconds = 0.5 if self._fail_fast else min(5.0, self._run.profile.seconds / 4)
+            violation = confirm(violation, iut, seconds)
+        except (Violation, Unobservable, Interrupted, TargetGone):
+            violation.note = "the replay was cut off"
+        if violation.unanswered and violation.replayed is not None and violation.replayed[0] == 0:
+            self._run.unanswered.append(violation)
+            if len(self._run.unanswered) == 1:
+                reason = f"one request was not answered ({violation.actual}), its replays were"
+                return ended(Ending.UNOBSERVABLE, reason, "")
+        self._run.report(violation)
+        return ended(Ending.VIOLATED, str(violation), violation.requirement)
+
+    def _budget(self, task: Task) -> Budget:
+        """A fair share of the time that is left; a slow server gets more of it in all."""
+        run, now = self._run, time.monotonic()
+        at_most = run.started + run.profile.seconds * STRETCH
+        if task.proof.cost is not Cost.VOLUME:
+            return Budget(at_most, at_most)
+        with self._guard:
+            waiting_turns = math.ceil(self._volume_left / self.lanes)
+            self._volume_left -= 1
+        left = run.started + run.profile.seconds - _KEPT_FOR_THE_END_S - now
+        return Budget(now + max(_SMALLEST_SLICE_S, left / max(1, waiting_turns)), at_most)
+
+
+def _require(needs: tuple[str, ...], run: Run) -> None:
+    """Raise NotApplicable or Unobservable if something a check needs is not there."""
+    target, surroundings = run.target, run.surroundings
+    for need in needs:
+        if need == "update_status" and not surroundings.update_status:
+            if target.update_status is False:
+                raise NotApplicable("the target file declares /update_status out of reach")
+            raise Unobservable(
+                f"/update_status is out of reach: {surroundings.update_status_reason}"
+            )
+        if need == "upload_root" and target.upload_root is None:
+            raise NotApplicable("no upload_root is declared in a target file")
+        kind, _, fault = need.partition(":")
+        if kind == "fault" and not (target.faults if fault == "any" else fault in target.faults):
+            what = "no fault" if fault == "any" else f"the fault {fault!r}"
+            raise NotApplicable(
+                f"{what} is {'' if fault == 'any' else 'not '}declared in a target file"
+            )

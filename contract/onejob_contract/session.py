@@ -1,0 +1,185 @@
+"""One session of the kit: preflight, the checks, cleaning up, the conclusion."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import pytest
+
+from onejob_contract.catalogue import requirements
+from onejob_contract.checks import Cost
+from onejob_contract.client import Client
+from onejob_contract.preflight import NotJudgeable, Preflight, look
+from onejob_contract.run import PROFILES, STRETCH, Run
+from onejob_contract.scheduler import Scheduler, Task
+from onejob_contract.target import Target, UsageError, load_target, parse_url, worker_mode
+from onejob_contract.verdict import CheckResult, Conclusion, conclude
+
+CLEANING_S = 2.0
+_PATIENCE_S = 10.0
+
+
+class WorkerControl:
+    """The server's own worker, where the kit may stop it: watched first, then out of the way."""
+
+    def stop(self) -> None:
+        """Stop the worker; jobs are completed by the kit from here on."""
+        raise NotImplementedError
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What the person who runs the kit chose. `select` is empty for everything."""
+
+    profile: str = "standard"
+    seed: int = 0
+    select: frozenset[str] = frozenset()
+    gate_should: bool = False
+    hold_s: float | None = None
+    fail_fast: bool = False
+    known_failures: Mapping[str, str] = field(default_factory=dict)
+
+
+class Session:
+    """Judges one target once."""
+
+    def __init__(
+        self, target: Target, options: Options, worker: WorkerControl | None = None
+    ) -> None:
+        self.target = target
+        self.options = options
+        self.client = Client(target)
+        self.results: list[CheckResult] = []
+        self.seconds = 0.0
+        self._worker = worker
+        self._preflight: Preflight | None = None
+        self._run: Run | None = None
+
+    @classmethod
+    def from_pytest(cls, config: pytest.Config) -> Session:
+        """A session from pytest's options. Raises pytest.UsageError."""
+        option = config.getoption
+        try:
+            if option("onejob_target"):
+                target = load_target(Path(option("onejob_target")), option("onejob_url"))
+            else:
+                target = Target(parse_url(option("onejob_url")))
+            if option("onejob_worker"):
+                target = replace(target, worker=worker_mode(option("onejob_worker")))
+            if option("onejob_profile") not in PROFILES:
+                raise UsageError(
+                    f"profile {option('onejob_profile')!r} is unknown; use {', '.join(PROFILES)}."
+                )
+        except UsageError as error:
+            raise pytest.UsageError(str(error)) from None
+        seed = option("onejob_seed")
+        session = cls(
+            target,
+            Options(
+                profile=option("onejob_profile"),
+                seed=new_seed() if seed is None else seed,
+                hold_s=option("onejob_hold"),
+            ),
+        )
+        try:
+            session.prepare()
+        except NotJudgeable as error:
+            raise pytest.UsageError(str(error)) from None
+        return session
+
+    @property
+    def run_state(self) -> Run:
+        """What the checks share and found out. Only after `prepare`."""
+        assert self._run is not None, "prepare() first"  # noqa: S101
+        return self._run
+
+    @property
+    def preflight(self) -> Preflight:
+        """What the first requests showed. Only after `prepare`."""
+        assert self._preflight is not None, "prepare() first"  # noqa: S101
+        return self._preflight
+
+    def prepare(self) -> None:
+        """Look at the target. Raises NotJudgeable."""
+        profile = PROFILES[self.options.profile]
+        self._preflight = look(self.client, min(_PATIENCE_S, profile.seconds))
+        self._run = Run(
+            client=self.client,
+            target=self.target,
+            profile=profile,
+            seed=self.options.seed,
+            surroundings=self._preflight.surroundings,
+            hold_s=self.options.hold_s if self.options.hold_s is not None else profile.hold_s,
+        )
+
+    def selects(self, ids: Sequence[str]) -> bool:
+        """Whether a check with these requirements is part of the run."""
+        return not self.options.select or bool(self.options.select.intersection(ids))
+
+    def run(self, tasks: Sequence[Task]) -> Iterator[tuple[Task, CheckResult]]:
+        """Run the checks; yields each result as it comes, and keeps them all."""
+        run = self.run_state
+        scheduler = Scheduler(run, fail_fast=self.options.fail_fast)
+        try:
+            for task in (t for t in tasks if t.proof.cost is Cost.WORKER):
+                yield self._keep(task, scheduler.run_one(task))
+            if self._worker is not None:
+                self._worker.stop()
+                run.worker_stopped()
+            run.started = time.monotonic()
+            rest = [t for t in tasks if t.proof.cost is not Cost.WORKER]
+            for task, result in scheduler.results(rest):
+                yield self._keep(task, result)
+        finally:
+            self.seconds = run.elapsed
+            self._leave_clean(run)
+
+    def abandon(self) -> None:
+        """Stop as soon as possible; what did not run is not judged."""
+        self.run_state.stop.set()
+
+    def conclusion(self) -> Conclusion:
+        """The verdict on everything that ran."""
+        chosen = [r for r in requirements().values() if self.selects((r.id,))]
+        run = self.run_state
+        return conclude(
+            chosen,
+            self.results,
+            run.violations,
+            gate_should=self.options.gate_should,
+            accepted=self.target.accepted,
+            known_failures=self.options.known_failures,
+            gone=run.gone,
+        )
+
+    def explain(self, result: CheckResult) -> str:
+        """Why a check failed, for people: requirement, expected, actual, requests to repeat."""
+        from onejob_contract.report.evidence import explain_violation  # noqa: PLC0415
+
+        for violation in self.run_state.violations:
+            if violation.requirement == result.blamed:
+                return explain_violation(violation, self.target.origin)
+        return result.reason
+
+    def _keep(self, task: Task, result: CheckResult) -> tuple[Task, CheckResult]:
+        self.results.append(result)
+        return task, result
+
+    def _leave_clean(self, run: Run) -> None:
+        """Complete the jobs of this run that are still active, so that no session stays locked."""
+        if run.surroundings.update_status and not run.gone:
+            deadline = time.monotonic() + min(CLEANING_S * STRETCH, run.profile.seconds)
+            for job in list(run.unfinished):
+                if time.monotonic() > deadline:
+                    break
+                self.client.update(job, "https://results.example.com/cleaned-up.png", "cleaning-up")
+        self.client.close()
+
+
+def new_seed() -> int:
+    """A seed for a run that was given none."""
+    return random.SystemRandom().randrange(1_000_000)

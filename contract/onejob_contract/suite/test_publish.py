@@ -1,0 +1,183 @@
+"""POST /publish: what is accepted, and what each refusal says."""
+
+from itertools import permutations
+
+from onejob_contract.checks import Cost, proves
+from onejob_contract.documented import Answer
+from onejob_contract.iut import Iut
+from onejob_fixtures.forms import Part, publish_parts
+from onejob_fixtures.images import IN_CONTRACT, small_jpeg, small_png
+from onejob_fixtures.names import FILE_NAMES, SESSION_STEMS, SessionStem
+
+LARGE_BYTES = 300_000
+MISREAD_FILE_NAMES = frozenset({"one_dot", "two_dots", "only_space"})
+"""Names that well-kept form parsers take for "no file": nobody is accused for them."""
+
+
+@proves("PUBLISH-ACCEPTED", "RESPONSE-JSON")
+def test_a_complete_publish_on_a_free_session_is_granted(iut: Iut) -> None:
+    """PNG and JPEG in all combinations, each on a session of its own."""
+    pairs = [
+        (small_png(1), small_png(2)),
+        (small_jpeg(1), small_jpeg(2)),
+        (small_png(3), small_jpeg(3)),
+        (small_jpeg(4), small_png(4)),
+    ]
+    for first, second in pairs:
+        session = iut.new_session()
+        iut.publish_parts(session, publish_parts(session, first, second)).must_be(Answer.GRANTED)
+
+
+@proves("PUBLISH-ACCEPTED", "PUBLISH-JOB-ID-UNIQUE", cost=Cost.VOLUME)
+def test_every_new_session_is_granted_a_job_of_its_own(iut: Iut) -> None:
+    """Many new sessions, one publish each; jobIds are compared with all others of the run."""
+    for _ in iut.rounds(60, 400, 6000):
+        job = iut.must_grant(iut.new_session())
+        iut.status(job).is_arranged(Answer.PROCESSING)
+
+
+@proves("PUBLISH-ANY-FIELD-ORDER")
+def test_the_order_of_the_fields_does_not_matter(iut: Iut) -> None:
+    """All six orders of the three fields; each job then behaves like any other."""
+    for order in permutations(range(3)):
+        session = iut.new_session()
+        parts = iut.parts(session)
+        shuffled = [parts[index] for index in order]
+        iut.publish_parts(session, shuffled).must_be(Answer.GRANTED)
+        iut.publish_parts(session, shuffled).must_be(Answer.BUSY)
+
+
+@proves("PUBLISH-ANY-FIELD-ORDER")
+def test_refusals_do_not_depend_on_the_order_of_the_fields(iut: Iut) -> None:
+    """The same field missing from every order is told the same."""
+    session = iut.new_session()
+    name, image1, image2 = iut.parts(session)
+    for parts in ((image1, name), (name, image2), (image2, name), (name, image1)):
+        iut.publish_parts(session, parts).must_be(Answer.MISSING_IMAGE)
+    iut.publish_parts(session, (image2, image1)).must_be(Answer.MISSING_SESSION)
+
+
+@proves("PUBLISH-ANY-SESSION-ID")
+def test_any_text_names_a_session(iut: Iut) -> None:
+    """Every kind of session id gets a job, is busy while it is active, and free after it."""
+
+    def lives(stem: SessionStem) -> None:
+        session = stem.with_nonce(iut.nonce())
+        seen = iut.publish(session)
+        if stem.nonce_as == "ideograph" and seen.answer is Answer.BUSY:
+            return  # one character has no room for a nonce: an earlier run may hold it
+        seen.must_be(Answer.GRANTED)
+        iut.publish(session).must_be(Answer.BUSY)
+        if iut.run.surroundings.update_status:
+            iut.update(seen.step.granted_job or "", iut.new_url()).is_arranged(Answer.UPDATED)
+            again = iut.must_grant(session)
+            iut.update(again, iut.new_url()).is_arranged(Answer.UPDATED)
+
+    iut.each(SESSION_STEMS.values(), lives)
+
+
+@proves("PUBLISH-ANY-SESSION-ID", cost=Cost.VOLUME)
+def test_random_texts_name_sessions(iut: Iut) -> None:
+    """Random printable text of every length from the nonce's to 128 characters."""
+    alphabets = (
+        "abcXYZ019-_.",
+        "äöüßéñçøåЖдфΩλ",
+        "汉字かなカナ한글",
+        "😀🎉👩‍🚀🏳️‍🌈",
+        " !\"#$%&'()*+,/:;<=>?@[]^`{|}~\\",
+    )
+    for _ in iut.rounds(25, 200, 2000):
+        nonce = iut.nonce()
+        length = iut.random.randint(0, 128 - len(nonce))
+        alphabet = "".join(iut.random.sample(alphabets, iut.random.randint(1, len(alphabets))))
+        text = "".join(iut.random.choice(alphabet) for _ in range(length))
+        cut = iut.random.randint(0, length)
+        session = text[:cut] + nonce + text[cut:]
+        job = iut.must_grant(session)
+        iut.publish(session).must_be(Answer.BUSY)
+        if iut.run.surroundings.update_status:
+            iut.complete(job)
+            iut.complete(iut.must_grant(session))
+
+
+@proves("PUBLISH-ANY-IMAGE")
+def test_png_and_jpeg_images_of_every_kind_are_accepted(iut: Iut) -> None:
+    """Every mode, size and encoding, as first and as second image."""
+    partner = small_png(1)
+    images = sorted(IN_CONTRACT.values(), key=lambda image: len(image.content))
+    if iut.run.profile.name == "quick":
+        small = [image for image in images if len(image.content) < LARGE_BYTES]
+        images = [*small, *images[-2:]]
+
+    def accepted(position: tuple[int, int]) -> None:
+        number, place = position
+        session = iut.new_session()
+        pair = (images[number], partner) if place == 0 else (partner, images[number])
+        iut.publish_parts(session, publish_parts(session, *pair)).must_be(Answer.GRANTED)
+
+    iut.each(((number, place) for number in range(len(images)) for place in (0, 1)), accepted)
+
+
+@proves("PUBLISH-ANY-FILE-NAME")
+def test_file_names_do_not_matter(iut: Iut) -> None:
+    """Every kind of file name for the first, the second, and both images."""
+
+    def accepted(case: tuple[str, int]) -> None:
+        name, which = case
+        session = iut.new_session()
+        field, image1, image2 = iut.parts(session)
+        parts = (
+            field,
+            _named(image1, name) if which in (0, 2) else image1,
+            _named(image2, name) if which in (1, 2) else image2,
+        )
+        iut.publish_parts(session, parts).must_be(Answer.GRANTED)
+
+    names = [name for key, name in FILE_NAMES.items() if key not in MISREAD_FILE_NAMES]
+    places = (2,) if iut.run.profile.name == "quick" else (0, 1, 2)
+    iut.each([(name, which) for which in places for name in names], accepted)
+
+
+@proves("PUBLISH-MISSING-SESSION")
+def test_a_publish_without_session_is_told_so(iut: Iut) -> None:
+    """Both images and no sessionId, from several clients, also while sessions are busy."""
+    job = iut.active_job()
+    for number in range(3):
+        _, image1, image2 = publish_parts(job.session, small_png(number), small_jpeg(number))
+        iut.publish_parts("", (image1, image2)).must_be(Answer.MISSING_SESSION)
+
+
+@proves("PUBLISH-MISSING-IMAGE")
+def test_a_publish_without_an_image_is_told_so(iut: Iut) -> None:
+    """Without the first, the second, or both images, on a free session each."""
+    for missing in ((1,), (2,), (1, 2)):
+        session = iut.new_session()
+        parts = [part for index, part in enumerate(iut.parts(session)) if index not in missing]
+        iut.publish_parts(session, parts).must_be(Answer.MISSING_IMAGE)
+
+
+@proves("PUBLISH-MISSING-IMAGE", "PUBLISH-MISSING-SESSION")
+def test_where_two_refusals_apply_either_is_right(iut: Iut) -> None:
+    """No session and an image missing; a busy session and an image missing."""
+    session = iut.new_session()
+    _, image1, image2 = iut.parts(session)
+    for parts in ((image1,), (image2,)):
+        iut.publish_parts("", parts).must_be(Answer.MISSING_SESSION, Answer.MISSING_IMAGE)
+    job = iut.active_job()
+    name, image1, image2 = iut.parts(job.session)
+    for parts in ((name, image1), (name, image2), (name,)):
+        iut.publish_parts(job.session, parts).must_be(Answer.MISSING_IMAGE, Answer.BUSY)
+
+
+@proves("PUBLISH-BUSY")
+def test_a_busy_session_is_told_so(iut: Iut) -> None:
+    """The second publish, with other images and in another order, is refused with the text."""
+    job = iut.active_job()
+    iut.publish(job.session).must_be(Answer.BUSY)
+    parts = publish_parts(job.session, small_jpeg(8), small_png(9))
+    iut.publish_parts(job.session, parts).must_be(Answer.BUSY)
+    iut.publish_parts(job.session, parts[::-1]).must_be(Answer.BUSY)
+
+
+def _named(part: Part, filename: str) -> Part:
+    return Part(part.name, part.content, filename, part.media_type)

@@ -1,0 +1,161 @@
+"""Requests that arrive together: the last bytes of all of them are released at once."""
+
+from collections.abc import Sequence
+
+from onejob_contract.checks import Cost, proves
+from onejob_contract.client import Step, publish_request, status_request, update_request
+from onejob_contract.documented import Answer, Call
+from onejob_contract.findings import Unobservable, Violation
+from onejob_contract.iut import Iut, Job, Racer
+from onejob_contract.races import RaceLog
+from onejob_fixtures.forms import Part, encode
+
+
+@proves("LOCK-RACE", cost=Cost.VOLUME)
+def test_one_of_many_publishes_on_a_free_session_is_granted(iut: Iut) -> None:
+    """Sixteen clients, one free session, one grant; round after round."""
+    log = RaceLog("publishes on one free session")
+    for number in iut.rounds(25, 150, 2500):
+        session = iut.new_session()
+        for _ in range(1 + number % 3):
+            job = _race_for(iut, session, 16 if number % 2 else 6, log)
+            if not iut.run.surroundings.update_status:
+                break
+            iut.complete(job)
+    log.must_have_overlapped(iut.run)
+
+
+@proves("LOCK-RACE", "LOCK-PER-SESSION", cost=Cost.VOLUME)
+def test_many_sessions_race_at_once(iut: Iut) -> None:
+    """Eight sessions with three publishes each, all together: one grant for each session."""
+    log = RaceLog("publishes on many sessions")
+    for _ in iut.rounds(8, 60, 800):
+        sessions = [iut.new_session() for _ in range(8)]
+        racers = [_publish(iut, session) for session in sessions for _ in range(3)]
+        steps = iut.race(racers, log)
+        for session in sessions:
+            _one_grant(iut, session, [step for step in steps if step.session == session])
+    log.must_have_overlapped(iut.run)
+
+
+@proves("LOCK-RACE", cost=Cost.VOLUME)
+def test_refused_publishes_race_with_complete_ones(iut: Iut) -> None:
+    """Publishes without an image among complete ones: still exactly one grant."""
+    log = RaceLog("incomplete and complete publishes")
+    for _ in iut.rounds(8, 60, 800):
+        session = iut.new_session()
+        incomplete = [_publish(iut, session, iut.parts(session)[:2]) for _ in range(4)]
+        complete = [_publish(iut, session) for _ in range(4)]
+        mixed = [racer for pair in zip(incomplete, complete, strict=True) for racer in pair]
+        steps = iut.race(mixed, log)
+        whole = [step for index, step in enumerate(steps) if index % 2]
+        for step in steps[::2]:
+            iut.judge(step, frozenset({Answer.MISSING_IMAGE, Answer.BUSY}), "PUBLISH-MISSING-IMAGE")
+        _one_grant(iut, session, whole)
+    log.must_have_overlapped(iut.run)
+
+
+@proves("LOCK-RACE-COMPLETION", needs=("update_status",), cost=Cost.VOLUME)
+def test_a_completion_races_with_publishes(iut: Iut) -> None:
+    """The active job is completed while others publish and poll: at most one gets the session."""
+    log = RaceLog("a completion and publishes")
+    for _ in iut.rounds(12, 100, 1500):
+        job = iut.active_job()
+        url = iut.new_url()
+        racers = [
+            *(_publish(iut, job.session) for _ in range(3)),
+            _update(job, url),
+            *(_publish(iut, job.session) for _ in range(3)),
+            Racer(Call.STATUS, status_request(job.id), job=job.id),
+        ]
+        steps = iut.race(racers, log)
+        iut.judge(steps[3], frozenset({Answer.UPDATED}), None)
+        iut.judge(steps[7], frozenset({Answer.PROCESSING, Answer.COMPLETED}), None)
+        _at_most_one_grant(iut, job.session, [*steps[:3], *steps[4:7]])
+        iut.must_read(job, url)
+    log.must_have_overlapped(iut.run)
+
+
+@proves("LOCK-RACE-COMPLETION", needs=("update_status",), cost=Cost.VOLUME)
+def test_repeated_completions_race_with_publishes(iut: Iut) -> None:
+    """Two reports of one job at once, then repeated reports of it against the next job's lock."""
+    log = RaceLog("repeated completions and publishes")
+    for _ in iut.rounds(10, 80, 1200):
+        job = iut.active_job()
+        url = iut.new_url()
+        racers = [
+            _update(job, url),
+            _publish(iut, job.session),
+            _update(job, url),
+            _publish(iut, job.session),
+            _update(job, url),
+            _publish(iut, job.session),
+        ]
+        steps = iut.race(racers, log)
+        for step in steps[::2]:
+            iut.judge(step, frozenset({Answer.UPDATED, Answer.UNKNOWN_JOB}), None)
+        granted = _at_most_one_grant(iut, job.session, steps[1::2])
+        newer = granted or iut.must_grant(job.session)
+        racers = [
+            racer for _ in range(3) for racer in (_update(job, url), _publish(iut, job.session))
+        ]
+        steps = iut.race(racers, log)
+        for step in steps[1::2]:
+            iut.judge(step, frozenset({Answer.BUSY}), None)
+        iut.must_hold(newer)
+    log.must_have_overlapped(iut.run)
+
+
+def _race_for(iut: Iut, session: str, width: int, log: RaceLog) -> Job:
+    return _one_grant(iut, session, iut.race([_publish(iut, session) for _ in range(width)], log))
+
+
+def _one_grant(iut: Iut, session: str, steps: Sequence[Step]) -> Job:
+    granted = _at_most_one_grant(iut, session, steps)
+    if granted is None:
+        raise Violation(
+            iut.requirement,
+            f"one grant for {len(steps)} publishes on a free session",
+            "none: " + ", ".join(step.reading.actual for step in steps[:4]),
+            steps,
+            replayable=False,
+        )
+    return granted
+
+
+def _at_most_one_grant(iut: Iut, session: str, steps: Sequence[Step]) -> Job | None:
+    """Judge the publishes of a race; two grants are wrong unless a worker finished between them."""
+    for step in steps:
+        iut.judge(step, frozenset({Answer.GRANTED, Answer.BUSY}), iut.requirement)
+    granted = [Job(step.granted_job or "", session) for step in steps if step.granted_job]
+    if len(granted) > 1:
+        states = [iut.status(job) for job in granted]
+        active = [
+            job.id
+            for job, seen in zip(granted, states, strict=True)
+            if seen.answer is Answer.PROCESSING
+        ]
+        if (
+            len(active) < 2
+            and iut.run.may_have_worker
+            and all(seen.answer in (Answer.PROCESSING, Answer.COMPLETED) for seen in states)
+        ):  # noqa: PLR2004
+            raise Unobservable("the server's own worker finished jobs during the race", again=True)
+        raise Violation(
+            iut.requirement,
+            f"at most one grant for {len(steps)} publishes on one session at a time",
+            f"{len(granted)} grants: jobs {', '.join(job.id for job in granted)}, "
+            f"{len(active)} of them active at once",
+            [step for step in steps if step.granted_job],
+            replayable=False,
+        )
+    return granted[0] if granted else None
+
+
+def _publish(iut: Iut, session: str, parts: Sequence[Part] | None = None) -> Racer:
+    form = encode(parts or iut.parts(session))
+    return Racer(Call.PUBLISH, publish_request(form), session=session)
+
+
+def _update(job: Job, url: str) -> Racer:
+    return Racer(Call.UPDATE, update_request(job.id, url), job=job.id, url=url)

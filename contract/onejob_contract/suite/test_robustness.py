@@ -1,0 +1,191 @@
+"""Requests outside the contract: any refusal will do, but no 5xx, no silence, no trace."""
+
+from urllib.parse import quote
+
+from onejob_contract.checks import proves
+from onejob_contract.documented import Answer
+from onejob_contract.iut import Iut
+from onejob_contract.wire import Request
+from onejob_fixtures.forms import MALFORMED, Part, encode, publish_parts
+from onejob_fixtures.images import BROKEN, small_png
+
+JSON = (("Content-Type", "application/json"),)
+
+BODIES = {
+    "empty": b"",
+    "no JSON": b"jobId=1",
+    "cut off": b'{"jobId": "1", "resultUrl": "http',
+    "an array": b'["jobId", "resultUrl"]',
+    "a string": b'"jobId"',
+    "a number": b"17",
+    "null": b"null",
+    "true": b"true",
+    "numbers for texts": b'{"jobId": 17, "resultUrl": 4}',
+    "nulls for texts": b'{"jobId": null, "resultUrl": null}',
+    "objects for texts": b'{"jobId": {"a": 1}, "resultUrl": ["http://x.example"]}',
+    "booleans for texts": b'{"jobId": true, "resultUrl": false}',
+    "empty texts": b'{"jobId": "", "resultUrl": ""}',
+    "not UTF-8": b'{"jobId": "\xff\xfe", "resultUrl": "http://x.example"}',
+    "NaN": b'{"jobId": NaN, "resultUrl": Infinity}',
+    "deeply nested": b"[" * 2_000 + b"]" * 2_000,
+    "a lone surrogate": b'{"jobId": "\\ud800", "resultUrl": "http://x.example"}',
+    "a NUL": b'{"jobId": "a\\u0000b", "resultUrl": "http://x.example"}',
+    "a long id": b'{"jobId": "' + b"x" * 20_000 + b'", "resultUrl": "http://x.example"}',
+    "a huge number": b'{"jobId": 1e999, "resultUrl": 123456789012345678901234567890}',
+    "doubled members": b'{"jobId": "a", "jobId": 5, "resultUrl": "x", "resultUrl": null}',
+}
+
+
+@proves("ROBUST-UPDATE-BODY", needs=("update_status",))
+def test_strange_reports_are_refused_politely(iut: Iut) -> None:
+    """Bodies that are no JSON object with two texts, and other media types."""
+    for body in BODIES.values():
+        iut.outside(Request("POST", "/update_status", JSON, body)).must_be_harmless()
+    good = b'{"jobId": "no-such-job", "resultUrl": "http://x.example"}'
+    for media_type in (
+        "text/plain",
+        "application/x-www-form-urlencoded",
+        "application/xml",
+        "nonsense",
+        "application/json; charset=nonsense",
+    ):
+        request = Request("POST", "/update_status", (("Content-Type", media_type),), good)
+        iut.outside(request).must_be_harmless()
+    iut.outside(Request("POST", "/update_status", (), good)).must_be_harmless()
+    iut.outside(Request("POST", "/update_status")).must_be_harmless()
+    iut.health().is_arranged(Answer.HEALTHY)
+
+
+@proves("ROBUST-PUBLISH-FORM")
+def test_strange_forms_are_refused_politely(iut: Iut) -> None:
+    """Malformed, truncated and mistyped form bodies."""
+    for malformed in MALFORMED.values():
+        session = iut.new_session()
+        form = malformed.spoil(iut.parts(session))
+        request = Request("POST", "/publish", (("Content-Type", form.content_type),), form.body)
+        iut.outside(request, session).must_be_harmless()
+    iut.outside(Request("POST", "/publish")).must_be_harmless()
+    iut.outside(Request("POST", "/publish", JSON, b'{"sessionId": "a"}')).must_be_harmless()
+    iut.health().is_arranged(Answer.HEALTHY)
+
+
+@proves("ROBUST-PUBLISH-FORM")
+def test_strange_session_ids_are_refused_politely(iut: Iut) -> None:
+    """Empty, blank, too long, and with characters that no database likes."""
+    for text in (
+        "",
+        " ",
+        "x" * 129,
+        "x" * 5_000,
+        "a\0b",
+        "\r\n",
+        "\ud83d".encode("utf-16", "surrogatepass").hex(),
+        "\u202e\ufffe",
+    ):
+        session = f"{text}{iut.nonce()}" if text.strip() and len(text) < 200 else text
+        parts = iut.parts("x")
+        parts = (Part("sessionId", session.encode()), *parts[1:])
+        form = encode(parts)
+        request = Request("POST", "/publish", (("Content-Type", form.content_type),), form.body)
+        iut.outside(request).must_be_harmless()
+    iut.health().is_arranged(Answer.HEALTHY)
+
+
+@proves("ROBUST-UPLOAD")
+def test_files_that_are_no_images_are_answered_politely(iut: Iut) -> None:
+    """Truncated, empty, mislabelled and random files in either place, and a large one."""
+    for image in BROKEN.values():
+        for swapped in (False, True):
+            session = iut.new_session()
+            pair = (small_png(1), image) if swapped else (image, small_png(1))
+            form = encode(publish_parts(session, *pair))
+            request = Request("POST", "/publish", (("Content-Type", form.content_type),), form.body)
+            iut.outside(request, session).must_be_harmless()
+    session = iut.new_session()
+    name, image1, image2 = iut.parts(session)
+    large = Part(image1.name, image1.content + bytes(6 << 20), image1.filename, image1.media_type)
+    form = encode((name, large, image2))
+    request = Request("POST", "/publish", (("Content-Type", form.content_type),), form.body)
+    seen = iut.outside(request, session)
+    if seen.step.exchange.response is not None:
+        seen.must_be_harmless()  # a refusal before the upload was read may cut the connection
+    iut.health().is_arranged(Answer.HEALTHY)
+
+
+@proves("ROBUST-UNKNOWN-ROUTE")
+def test_unknown_routes_and_methods_are_refused_politely(iut: Iut) -> None:
+    """Routes and methods that the document does not know. HTTP's own 501 is a refusal too."""
+    routes = (
+        "/",
+        f"/no-such-route-{iut.nonce()}",
+        "/status",
+        "/status/",
+        "/publish/extra",
+        "/health/extra",
+        "/update_status/extra",
+        "/%00",
+        "/%ff%fe",
+        "/..%2f..%2fetc%2fpasswd",
+        "/" + "x" * 2_000,
+    )
+    for target in routes:
+        iut.outside(Request("GET", target)).must_be_harmless()
+    iut.outside(Request("POST", f"/no-such-route-{iut.nonce()}", JSON, b"{}")).must_be_harmless()
+    for method, target in (
+        ("GET", "/publish"),
+        ("PUT", "/publish"),
+        ("DELETE", "/publish"),
+        ("POST", "/health"),
+        ("DELETE", "/health"),
+        ("GET", "/update_status"),
+        ("PUT", "/update_status"),
+        ("DELETE", "/status/x"),
+        ("POST", "/status/x"),
+        ("PATCH", "/status/x"),
+        ("OPTIONS", "/publish"),
+    ):
+        seen = iut.outside(Request(method, target))
+        response = seen.step.exchange.response
+        if response is None or response.status != 501:  # noqa: PLR2004
+            seen.must_be_harmless()
+    iut.health().is_arranged(Answer.HEALTHY)
+
+
+@proves("ROBUST-NO-STATE-CHANGE")
+def test_refused_requests_change_no_session_and_no_job(iut: Iut) -> None:
+    """Malformed publishes on a free and on a busy session; malformed reports of an active job."""
+    held = iut.active_job()
+    for malformed in MALFORMED.values():
+        session = iut.new_session()
+        form = malformed.spoil(iut.parts(session))
+        request = Request("POST", "/publish", (("Content-Type", form.content_type),), form.body)
+        seen = iut.outside(request, session)
+        if _refused(seen.step.exchange.response) and seen.answer is not Answer.BUSY:
+            iut.must_grant(session)
+        form = malformed.spoil(iut.parts(held.session))
+        request = Request("POST", "/publish", (("Content-Type", form.content_type),), form.body)
+        iut.outside(request, held.session)
+    iut.must_survive(lambda job: None, held)
+    for body in (
+        b'{"jobId": "%s"',
+        b'["%s", "http://x.example"]',
+        b'{"jobId": "%s", "resultUrl": null}',
+        b'{"jobId": "%s", "resultUrl": 5}',
+        b'{"jobId": ["%s"], "resultUrl": "http://x.example"}',
+        b"jobId=%s&resultUrl=x",
+    ):
+        job = iut.active_job()
+        request = Request("POST", "/update_status", JSON, body % job.id.encode())
+        if _refused(iut.outside(request, job.session).step.exchange.response):
+            iut.must_survive(lambda job: None, job)
+    for method, target in (("DELETE", "/status/%s"), ("PUT", "/status/%s"), ("POST", "/status/%s")):
+        job = iut.active_job()
+        if _refused(
+            iut.outside(Request(method, target % quote(job.id, safe=""))).step.exchange.response
+        ):
+            iut.must_survive(lambda job: None, job)
+
+
+def _refused(response: object) -> bool:
+    status = getattr(response, "status", 0)
+    return 400 <= status < 500  # noqa: PLR2004

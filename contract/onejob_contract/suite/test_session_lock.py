@@ -1,0 +1,333 @@
+"""The session lock: one active job per session, from its grant until its completion."""
+
+import json
+import uuid
+
+from onejob_contract.checks import Cost, proves
+from onejob_contract.documented import Answer, Call
+from onejob_contract.findings import Unobservable, Violation
+from onejob_contract.iut import Iut, Job
+from onejob_contract.wire import Request
+from onejob_fixtures.forms import publish_parts
+from onejob_fixtures.images import BROKEN, small_png
+from onejob_fixtures.names import CONFUSABLE_PAIRS, ConfusablePair
+
+JSON = (("Content-Type", "application/json"),)
+
+
+@proves("LOCK-ONE-ACTIVE-JOB")
+def test_a_second_publish_is_refused_while_the_first_job_is_active(iut: Iut) -> None:
+    """On several sessions, with the same images, with others, and once more."""
+    for number in range(6):
+        job = iut.active_job()
+        iut.must_hold(job)
+        iut.publish_parts(
+            job.session, publish_parts(job.session, small_png(number), small_png(number + 1))
+        ).must_be(Answer.BUSY)
+
+
+@proves("LOCK-ONE-ACTIVE-JOB", cost=Cost.VOLUME)
+def test_no_second_job_is_ever_granted(iut: Iut) -> None:
+    """Many sessions: the second publish follows the grant at once."""
+    for _ in iut.rounds(60, 500, 8000):
+        job = iut.active_job()
+        iut.must_hold(job)
+        if iut.run.surroundings.update_status:
+            iut.complete(job)
+
+
+@proves("LOCK-HELD-OVER-TIME", "STATUS-STABLE", "UPDATE-RELEASES-LOCK", cost=Cost.WAITS)
+def test_the_lock_does_not_expire(iut: Iut) -> None:
+    """Jobs of all ages up to the hold time, each touched only once: at its age."""
+    ages = [
+        age
+        for age in (
+            0.6,
+            1.2,
+            2.2,
+            3.4,
+            5.5,
+            8.5,
+            10.5,
+            12.5,
+            15.5,
+            20.5,
+            25.5,
+            31,
+            46,
+            61,
+            91,
+            121,
+            181,
+        )
+        if age < iut.run.hold_s
+    ]
+    ages.append(iut.run.hold_s)
+    jobs = [(age, iut.active_job(), iut.active_job()) for age in ages]
+    done = [iut.completed_job() for _ in range(2)] if iut.run.surroundings.update_status else []
+    began = iut.run.elapsed
+    for age, published, polled in jobs:
+        if iut.run.stop.wait(max(0.0, began + age - iut.run.elapsed)):
+            raise Unobservable("the run ended before the lock was watched long enough")
+        iut.publish(published.session).must_be(Answer.BUSY)
+        iut.status(published).must_be(Answer.PROCESSING)
+        iut.status(polled).must_be(Answer.PROCESSING)
+        iut.publish(polled.session).must_be(Answer.BUSY)
+        for job, url in done:
+            iut.must_read(job, url)
+        if iut.run.surroundings.update_status:
+            iut.complete(published)
+            iut.complete(iut.must_grant(published.session))
+    for job, _ in done:
+        iut.complete(iut.must_grant(job.session))
+
+
+@proves("LOCK-HELD-OVER-POLLS")
+def test_polling_does_not_free_a_session(iut: Iut) -> None:
+    """Status polls of the job and of others, and health checks, one kind at a time and mixed."""
+    done, _ = iut.completed_job() if iut.run.surroundings.update_status else (iut.active_job(), "")
+
+    def many_polls(job: Job) -> None:
+        for _ in range(40):
+            iut.status(job)
+
+    iut.must_survive(many_polls)
+    iut.must_survive(lambda job: [iut.health() for _ in range(10)])
+    iut.must_survive(lambda job: [iut.status(done) for _ in range(10)])
+    iut.must_survive(lambda job: iut.status(f"no-such-job-{iut.nonce()}"))
+    iut.must_survive(lambda job: iut.status(job.session))
+    if iut.run.surroundings.update_status:
+        for session in (iut.new_session(), iut.new_session()):
+            older, _ = iut.completed_job(session)
+
+            def poll_older(job: Job, older: Job = older) -> None:
+                for _ in range(5):
+                    iut.status(older)
+                    iut.status(job)
+
+            iut.must_survive(poll_older, iut.active_job(session))
+
+
+@proves("LOCK-HELD-OVER-REFUSALS")
+def test_refused_publishes_do_not_free_a_session(iut: Iut) -> None:
+    """Busy ones, twenty-five in a row; without an image; without a session; of broken forms."""
+
+    def impatient(job: Job) -> None:
+        for _ in range(25):
+            iut.publish(job.session).must_be(Answer.BUSY)
+
+    def incomplete(job: Job) -> None:
+        parts = iut.parts(job.session)
+        for kept in (parts[:2], parts[::2], parts[:1], parts[1:]):
+            iut.publish_parts(job.session, kept)
+
+    def elsewhere(job: Job) -> None:
+        other = iut.active_job()
+        iut.publish(other.session).is_arranged(Answer.BUSY)
+        parts = iut.parts(other.session)
+        iut.publish_parts(other.session, parts[:2])
+
+    for event in (impatient, incomplete, elsewhere):
+        iut.must_survive(event)
+    job = iut.active_job()
+    incomplete(job)
+    iut.must_survive(impatient, job)
+
+
+@proves("LOCK-HELD-OVER-FAILED-UPDATES")
+def test_failed_reports_do_not_free_a_session(iut: Iut) -> None:
+    """Reports without a member, of unknown jobs, and of the session instead of the job."""
+
+    def body(**members: str) -> Request:
+        return Request("POST", "/update_status", JSON, json.dumps(members).encode())
+
+    def send(request: Request) -> None:
+        iut.documented(Call.UPDATE, request)
+
+    def unknown(job: Job) -> None:
+        for id_ in (
+            f"no-such-job-{iut.nonce()}",
+            str(uuid.UUID(int=iut.random.getrandbits(128))),
+            f"{job.id}-{iut.nonce()}",
+        ):
+            iut.update(id_, iut.new_url())
+
+    events = (
+        lambda job: send(body(jobId=job.id)),
+        lambda job: send(body(resultUrl=iut.new_url())),
+        lambda job: send(body()),
+        lambda job: iut.update(job.session, iut.new_url()),
+        lambda job: send(body(jobId=job.id, sessionId=job.session)),
+        unknown,
+    )
+    for event in events:
+        iut.must_survive(event)
+    job = iut.active_job()
+    for event in (*events, *events):
+        event(job)
+    iut.must_hold(job)
+
+
+@proves("LOCK-STALE-UPDATE", needs=("update_status",))
+def test_a_repeated_report_of_an_older_job_leaves_the_newer_alone(iut: Iut) -> None:
+    """The same URL, another URL, the newer job's URL; the last job, and the one before."""
+    for _ in iut.rounds(3, 12, 80):
+        session = iut.new_session()
+        first, first_url = iut.completed_job(session)
+        second, second_url = iut.completed_job(session)
+        newest = iut.active_job(session)
+        for older, url in (
+            (second, second_url),
+            (first, first_url),
+            (second, iut.new_url()),
+            (first, iut.new_url()),
+            (second, second_url),
+        ):
+            iut.update(older, url).is_arranged(Answer.UPDATED, Answer.UNKNOWN_JOB)
+            iut.must_hold(newest)
+        other = iut.active_job()
+        iut.update(first, first_url).is_arranged(Answer.UPDATED, Answer.UNKNOWN_JOB)
+        iut.must_hold(other)
+        url = iut.complete(newest)
+        iut.update(second, second_url).is_arranged(Answer.UPDATED, Answer.UNKNOWN_JOB)
+        iut.must_read(newest, url)
+        iut.complete(iut.must_grant(session))
+
+
+@proves("LOCK-PER-SESSION")
+def test_sessions_do_not_block_each_other(iut: Iut) -> None:
+    """A new session is granted while others are active, whatever happened to them."""
+    jobs = [iut.must_grant(iut.new_session()) for _ in range(5)]
+    for job in jobs:
+        iut.must_hold(job)
+    iut.publish(jobs[0].session).is_arranged(Answer.BUSY)
+    jobs.append(iut.must_grant(iut.new_session()))
+    if iut.run.surroundings.update_status:
+        iut.complete(jobs[2])
+        for job in (*jobs[:2], *jobs[3:]):
+            iut.must_hold(job)
+        again = iut.must_grant(jobs[2].session)
+        iut.complete(jobs[0])
+        iut.must_hold(again)
+
+
+@proves("LOCK-PER-SESSION")
+def test_different_session_ids_are_different_sessions(iut: Iut) -> None:
+    """Pairs that careless servers confuse: each gets its own job, and keeps it."""
+
+    def are_two(pair: ConfusablePair) -> None:
+        first, second = pair.with_nonce(iut.nonce())
+        one = iut.must_grant(first)
+        two = iut.must_grant(second)
+        iut.must_hold(one)
+        if iut.run.surroundings.update_status:
+            iut.complete(two)
+            iut.must_hold(one)
+            iut.complete(iut.must_grant(second))
+            iut.complete(one)
+
+    iut.each(CONFUSABLE_PAIRS.values(), are_two)
+
+
+@proves("LOCK-MANY-SESSIONS", cost=Cost.VOLUME)
+def test_the_lock_holds_with_many_active_sessions(iut: Iut) -> None:
+    """Many jobs are active at once; then each session is tried, the oldest first."""
+    jobs: list[Job] = []
+    for _ in iut.rounds(130, 1150, 5200):
+        jobs.append(iut.must_grant(iut.new_session()))
+    iut.run.measured["sessions active at once"] = str(len(jobs))
+
+    def still_held(job: Job) -> None:
+        iut.publish(job.session).must_be(Answer.BUSY)
+
+    iut.each(jobs, still_held)
+    for job in jobs[:: max(1, len(jobs) // 50)]:
+        iut.must_hold(job)
+    if iut.run.surroundings.update_status:
+        half = jobs[:: max(2, len(jobs) // 60)]
+        for job in half:
+            iut.complete(job)
+        freed = {job.session for job in half}
+        for job in half:
+            iut.must_grant(job.session)
+        iut.each([job for job in jobs if job.session not in freed][-100:], still_held)
+
+
+@proves("LOCK-FREE-AFTER-REFUSAL")
+def test_a_failed_publish_leaves_the_session_free(iut: Iut) -> None:
+    """Each kind of incomplete publish, once and several times, then a complete one at once."""
+    for kept in ((0, 1), (0, 2), (0,)):
+        for times in (1, 3):
+            session = iut.new_session()
+            for _ in range(times):
+                parts = iut.parts(session)
+                seen = iut.publish_parts(session, [parts[index] for index in kept])
+                seen.is_arranged(Answer.MISSING_IMAGE)
+            job = iut.must_grant(session)
+            iut.publish(session).is_arranged(Answer.BUSY)
+            if iut.run.surroundings.update_status:
+                iut.complete(job)
+                parts = iut.parts(session)
+                iut.publish_parts(session, [parts[index] for index in kept])
+                iut.complete(iut.must_grant(session))
+
+
+@proves("LOCK-FREE-AFTER-REFUSAL")
+def test_a_refused_image_leaves_the_session_free(iut: Iut) -> None:
+    """Files that are no images may be refused; if they are, the session is free."""
+    for image in BROKEN.values():
+        session = iut.new_session()
+        seen = iut.publish_parts(session, publish_parts(session, image, small_png(1)))
+        if seen.answer is Answer.GRANTED or seen.step.exchange.response is None:
+            continue
+        if seen.step.exchange.response.status < 500:  # noqa: PLR2004
+            iut.must_grant(session)
+
+
+@proves("LOCK-REUSABLE", cost=Cost.VOLUME)
+def test_one_session_has_one_job_after_another(iut: Iut) -> None:
+    """A long life: grant, busy, processing, completed with its URL, free again."""
+    session = iut.new_session()
+    for number in iut.rounds(40, 250, 3000):
+        job = iut.must_grant(session)
+        iut.publish(session).is_arranged(Answer.BUSY)
+        if number % 5 == 0:
+            parts = iut.parts(session)
+            iut.publish_parts(session, parts[:2]).is_arranged(Answer.MISSING_IMAGE, Answer.BUSY)
+        iut.status(job).is_arranged(Answer.PROCESSING)
+        url = iut.complete(job)
+        iut.must_read(job, url)
+
+
+@proves("LOCK-REUSABLE", cost=Cost.VOLUME)
+def test_many_sessions_have_several_jobs_each(iut: Iut) -> None:
+    """Short lives side by side: each round moves every session one step."""
+    sessions = [iut.new_session() for _ in range(8)]
+    active: dict[str, Job] = {}
+    for number in iut.rounds(60, 500, 5000):
+        session = sessions[iut.random.randrange(len(sessions))]
+        held = active.get(session)
+        if held is None:
+            active[session] = iut.must_grant(session)
+        elif number % 3:
+            iut.must_hold(held)
+        else:
+            url = iut.complete(held)
+            del active[session]
+            iut.must_read(held, url)
+
+
+@proves("LOCK-LINEARIZABLE", cost=Cost.LAST)
+def test_the_whole_history_fits_one_order(iut: Iut) -> None:
+    """Everything all checks did, judged at once."""
+    judgement = iut.run.judge_history()
+    iut.run.measured["operations judged"] = str(judgement.operations)
+    if judgement.verdict == "undecided":
+        raise Unobservable(f"the judge could not decide: {judgement.explanation}")
+    if judgement.verdict == "violation":
+        raise Violation(
+            "LOCK-LINEARIZABLE",
+            "an order of all operations that the document allows",
+            judgement.explanation,
+            replayable=False,
+        )

@@ -1,0 +1,117 @@
+"""POST /update_status: the worker's report."""
+
+import json
+import uuid
+
+from onejob_contract.checks import Cost, proves
+from onejob_contract.documented import Answer, Call
+from onejob_contract.iut import Iut, Seen
+from onejob_contract.wire import Request
+
+JSON = (("Content-Type", "application/json"),)
+
+
+@proves("UPDATE-OK", needs=("update_status",))
+def test_reporting_an_active_job_is_answered_updated(iut: Iut) -> None:
+    """The first report of a job, in every way in which JSON can be written."""
+    writings = (
+        lambda body: json.dumps(body),
+        lambda body: json.dumps(body, indent=4),
+        lambda body: json.dumps(dict(reversed(body.items()))),
+        lambda body: json.dumps(body, separators=(",", ":")),
+        lambda body: "".join(rf"\u{ord(c):04x}" if c == "/" else c for c in json.dumps(body)),
+    )
+    for write in writings:
+        job = iut.active_job()
+        url = iut.new_url()
+        body = write({"jobId": job.id, "resultUrl": url}).encode()
+        iut.report(job, url, Request("POST", "/update_status", JSON, body)).must_be(Answer.UPDATED)
+        iut.status(job).is_arranged(Answer.COMPLETED)
+    job, url = iut.active_job(), iut.new_url()
+    headers = (("Content-Type", "application/json; charset=utf-8"),)
+    body = json.dumps({"jobId": job.id, "resultUrl": url}, ensure_ascii=False).encode()
+    iut.report(job, url, Request("POST", "/update_status", headers, body)).must_be(Answer.UPDATED)
+
+
+@proves("UPDATE-MISSING-FIELDS", needs=("update_status",))
+def test_a_report_without_a_member_is_told_so(iut: Iut) -> None:
+    """No URL, no id, nothing at all; for active, completed and unknown jobs."""
+    active = iut.active_job()
+    done, _ = iut.completed_job()
+    for body in ({}, {"resultUrl": iut.new_url()}, {"jobId": active.id}, {"jobId": done.id}):
+        _send(iut, body).must_be(Answer.MISSING_FIELD)
+    unknown = {"jobId": f"no-such-job-{iut.nonce()}"}
+    _send(iut, unknown).must_be(Answer.MISSING_FIELD, Answer.UNKNOWN_JOB)
+    for body in (
+        {"jobid": active.id, "resultUrl": iut.new_url()},
+        {"jobId": active.id, "resulturl": "x"},
+    ):
+        _send(iut, body).must_be(Answer.MISSING_FIELD)
+
+
+@proves("UPDATE-NOT-FOUND", needs=("update_status",))
+def test_a_report_of_an_unknown_job_is_told_so(iut: Iut) -> None:
+    """Ids of many shapes; a repeated report of the same unknown job too."""
+    job = iut.active_job()
+    for id_ in (
+        f"no-such-job-{iut.nonce()}",
+        str(uuid.UUID(int=iut.random.getrandbits(128), version=4)),
+        f"ünknown-{iut.nonce()}-😀",
+        f"{job.id}-{iut.nonce()}",
+        f"{iut.nonce()}{job.id}",
+        job.session,
+        f"%{iut.nonce()}%",
+        "0" * 40 + iut.nonce(),
+    ):
+        for _ in range(2):
+            iut.update(id_, iut.new_url()).must_be(Answer.UNKNOWN_JOB)
+        iut.status(id_).is_arranged(Answer.NOT_FOUND)
+    iut.status(job).is_arranged(Answer.PROCESSING)
+
+
+@proves("UPDATE-TAKES-EFFECT", needs=("update_status",), cost=Cost.VOLUME)
+def test_a_completion_has_taken_effect_when_it_is_answered(iut: Iut) -> None:
+    """Status, or the next publish, follows the answer at once; many times, in turn."""
+    session = iut.new_session()
+    for number in iut.rounds(40, 300, 4000):
+        job = iut.active_job(session)
+        url = iut.complete(job)
+        if number % 2:
+            iut.must_read(job, url)
+        else:
+            iut.complete(iut.must_grant(session))
+
+
+@proves("UPDATE-RELEASES-LOCK")
+def test_completing_a_job_frees_its_session(iut: Iut) -> None:
+    """Also after refused publishes, polls and failed reports while it was active."""
+    for disturbed in (False, True):
+        for _ in iut.rounds(4, 15, 80):
+            job = iut.active_job()
+            if disturbed:
+                iut.publish(job.session).is_arranged(Answer.BUSY)
+                iut.publish_parts(job.session, iut.parts(job.session)[:2])
+                iut.status(job).is_arranged(Answer.PROCESSING)
+                _send(iut, {"jobId": job.id})
+            iut.complete(job)
+            iut.complete(iut.must_grant(job.session))
+
+
+@proves("UPDATE-REPEATED", needs=("update_status",))
+def test_a_repeated_report_breaks_nothing(iut: Iut) -> None:
+    """Reported five times with one URL, and once with another: documented, and completed."""
+    for _ in iut.rounds(3, 10, 60):
+        job, url = iut.completed_job()
+        for _ in range(4):
+            iut.update(job, url).must_be(Answer.UPDATED, Answer.UNKNOWN_JOB)
+            iut.must_read(job, url)
+        other = iut.new_url()
+        iut.update(job, other).must_be(Answer.UPDATED, Answer.UNKNOWN_JOB)
+        read = iut.status(job).must_be(Answer.COMPLETED).reading.member("image_url")
+        iut.must_read(job, read if read in (url, other) else url)
+        iut.must_grant(job.session)
+
+
+def _send(iut: Iut, body: dict[str, str]) -> Seen:
+    request = Request("POST", "/update_status", JSON, json.dumps(body).encode())
+    return iut.documented(Call.UPDATE, request)

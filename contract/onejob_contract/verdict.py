@@ -1,0 +1,182 @@
+"""From what the checks found to a verdict per requirement, one for the run, and an exit code."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import IntEnum, StrEnum
+
+from onejob_contract.catalogue import Requirement
+from onejob_contract.findings import Violation
+
+
+class Verdict(StrEnum):
+    """What is known of one requirement."""
+
+    PASS = "pass"
+    FAIL = "fail"
+    INCONCLUSIVE = "inconclusive"
+    NOT_APPLICABLE = "not-applicable"
+
+
+class Overall(StrEnum):
+    """What is known of the implementation under test."""
+
+    CONFORMANT = "conformant"
+    NONCONFORMANT = "nonconformant"
+    INCONCLUSIVE = "inconclusive"
+
+
+class Exit(IntEnum):
+    """Exit codes of `onejob check`."""
+
+    CONFORMANT = 0
+    NONCONFORMANT = 1
+    USAGE = 2
+    NOT_JUDGED = 3
+    KIT_FAULT = 4
+
+
+class Ending(StrEnum):
+    """How one check ended."""
+
+    PASSED = "passed"
+    VIOLATED = "violated"
+    UNOBSERVABLE = "unobservable"
+    NOT_APPLICABLE = "not applicable"
+    GONE = "target gone"
+    NOT_RUN = "not run"
+    FAULT = "fault of the kit"
+
+
+@dataclass(frozen=True, slots=True)
+class CheckResult:
+    """One check: which requirements it proves, how it ended, why, in how many seconds."""
+
+    check: str
+    requirements: tuple[str, ...]
+    ending: Ending
+    reason: str = ""
+    seconds: float = 0.0
+    blamed: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class RequirementResult:
+    """One requirement with its verdict, the reason in a sentence, and what shows it."""
+
+    requirement: Requirement
+    verdict: Verdict
+    reason: str = ""
+    violations: tuple[Violation, ...] = ()
+    known: str = ""
+    accepted: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Conclusion:
+    """The verdict on the run, with the sentence that explains it and the exit code."""
+
+    overall: Overall
+    exit: Exit
+    because: str
+    requirements: tuple[RequirementResult, ...]
+
+
+def conclude(
+    requirements: Sequence[Requirement],
+    results: Sequence[CheckResult],
+    violations: Sequence[Violation],
+    *,
+    gate_should: bool = False,
+    accepted: Mapping[str, str] | None = None,
+    known_failures: Mapping[str, str] | None = None,
+    gone: bool = False,
+) -> Conclusion:
+    """Judge a run. `accepted` and `known_failures` map requirement ids to their reasons.
+
+    Skipped and inconclusive never count as pass: a run in which nothing was judged, or a
+    must-requirement stayed unobserved without being accepted, is inconclusive.
+    """
+    known_failures = known_failures or {}
+    judged = tuple(
+        _requirement(requirement, results, violations, accepted or {}, known_failures)
+        for requirement in requirements
+    )
+    gating = [
+        r
+        for r in judged
+        if r.requirement.level == "must" or (gate_should and r.requirement.level == "should")
+    ]
+    faults = [result for result in results if result.ending is Ending.FAULT]
+    failed = [r for r in gating if r.verdict is Verdict.FAIL and not r.known]
+    stale = [r for r in judged if r.requirement.id in known_failures and r.verdict is Verdict.PASS]
+    open_ = [r for r in gating if r.verdict is Verdict.INCONCLUSIVE and not r.accepted]
+    passed = [r for r in gating if r.verdict is Verdict.PASS]
+    if failed:
+        names = ", ".join(r.requirement.id for r in failed[:3]) + (
+            ", ..." if len(failed) > 3 else ""
+        )
+        overall, code = Overall.NONCONFORMANT, Exit.NONCONFORMANT
+        because = f"{_count(len(failed), 'requirement')} broken: {names}"
+    elif stale:
+        overall, code = Overall.NONCONFORMANT, Exit.NONCONFORMANT
+        because = f"known failures that pass now; take them out: {', '.join(r.requirement.id for r in stale)}"
+    elif faults:
+        overall, code = Overall.INCONCLUSIVE, Exit.KIT_FAULT
+        because = f"a fault of the kit in {faults[0].check}: {faults[0].reason}"
+    elif gone:
+        overall, code = Overall.INCONCLUSIVE, Exit.NOT_JUDGED
+        because = "the target died during the run"
+    elif open_:
+        overall, code = Overall.INCONCLUSIVE, Exit.NOT_JUDGED
+        because = f"{_count(len(open_), 'requirement')} could not be observed: {open_[0].requirement.id}: {open_[0].reason}"
+    elif not passed and not any(r.known for r in gating):
+        overall, code = Overall.INCONCLUSIVE, Exit.NOT_JUDGED
+        because = "nothing was judged"
+    else:
+        overall, code = Overall.CONFORMANT, Exit.CONFORMANT
+        because = f"{_count(len(passed), 'requirement')} hold"
+        known = [r for r in gating if r.known]
+        because += f", {len(known)} known failures" if known else ""
+    return Conclusion(overall, code, because, judged)
+
+
+def _requirement(
+    requirement: Requirement,
+    results: Sequence[CheckResult],
+    violations: Sequence[Violation],
+    accepted: Mapping[str, str],
+    known_failures: Mapping[str, str],
+) -> RequirementResult:
+    own = tuple(v for v in violations if v.requirement == requirement.id)
+    known = known_failures.get(requirement.id, "")
+    if own:
+        first = own[0]
+        return RequirementResult(
+            requirement,
+            Verdict.FAIL,
+            f"expected {first.expected}; actual {first.actual}",
+            own,
+            known,
+        )
+    checks = [result for result in results if requirement.id in result.requirements]
+    endings = {result.ending for result in checks}
+    waiver = accepted.get(requirement.id, "")
+    for ending in (Ending.FAULT, Ending.GONE, Ending.VIOLATED, Ending.UNOBSERVABLE, Ending.NOT_RUN):
+        if ending in endings:
+            result = next(r for r in checks if r.ending is ending)
+            reason = result.reason
+            if ending is Ending.VIOLATED:
+                reason = f"not judged to the end, since {result.blamed} failed on the way"
+            return RequirementResult(requirement, Verdict.INCONCLUSIVE, reason, accepted=waiver)
+    if Ending.PASSED in endings:
+        return RequirementResult(requirement, Verdict.PASS)
+    if Ending.NOT_APPLICABLE in endings:
+        reason = next(r.reason for r in checks if r.ending is Ending.NOT_APPLICABLE)
+        return RequirementResult(requirement, Verdict.NOT_APPLICABLE, reason)
+    return RequirementResult(requirement, Verdict.INCONCLUSIVE, "no check ran", accepted=waiver)
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"
