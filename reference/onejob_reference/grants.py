@@ -128,6 +128,8 @@ class LeasedGrants:
         give_up_at = time.monotonic() + self._lease
         while not self._lock.acquire(session, job_id, self._lease):
             holder = self._lock.owner(session)
+            if holder == job_id:  # the client library repeated a command whose answer was lost
+                return
             job = self._find(holder) if holder is not None else None
             if job is not None and job.state is store.State.COMPLETED:
                 # Left by a lock service that came back with an older state.
