@@ -76,9 +76,7 @@ def correct_history(
         elif kind is OperationKind.PUBLISH:
             job = None
         operation = Operation(
-            session=session
-            if kind is OperationKind.PUBLISH or random.random() < 0.3
-            else None,
+            session=session if kind is OperationKind.PUBLISH or random.random() < 0.3 else None,
             client=f"client{number % 5}",
             operation=kind,
             job=job,

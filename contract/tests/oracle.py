@@ -51,10 +51,14 @@ def _completions(operations: Sequence[Operation]) -> Iterator[list[Operation]]:
 
 
 def session_of_jobs(operations: Sequence[Operation]) -> dict[str, str | None]:
-    """A job belongs to the session of its grant, else to the first session stated with it."""
+    """A job belongs to the session of its grant, else to the first session stated with it.
+
+    A status without an answer says nothing, not even that.
+    """
     sessions: dict[str, str | None] = {}
     for operation in operations:
-        if operation.job is not None and operation.session is not None:
+        silent = operation.outcome is Outcome.UNKNOWN and operation.url is None
+        if operation.job is not None and operation.session is not None and not silent:
             sessions.setdefault(operation.job, operation.session)
     for operation in operations:
         if operation.outcome is Outcome.GRANTED:

@@ -147,7 +147,7 @@ class Judge:
         budget = Budget(self._budget_s)
         try:
             if self._found is None:
-                self._found = self._finding_among_late_jobs(budget)
+                self._found = self._finding_among_late_jobs(watermark_ns, budget)
             for name, record in self._records.items():
                 if self._found is None:
                     self._found = self._settle(name, record, watermark_ns, budget)
@@ -183,7 +183,7 @@ class Judge:
             return self._found
         budget = Budget(self._budget_s)
         return (
-            self._finding_among_late_jobs(budget)
+            self._finding_among_late_jobs(math.inf, budget)
             or self._finding_among_sessions(budget)
             or self._finding_among_untold_jobs(budget)
         )
@@ -302,17 +302,18 @@ class Judge:
             first = first or finding
         return first
 
-    def _finding_among_late_jobs(self, budget: Budget) -> Finding | None:
+    def _finding_among_late_jobs(self, watermark: Instant, budget: Budget) -> Finding | None:
         """Judge settled jobs again that operations have named since."""
-        for job in self._late.values():
-            candidate = self._windows(job, budget)
-            if not candidate:
-                return Contradiction(job)
+        for job in list(self._late.values()):
+            hull = hull_of(job, live_worker=self._live_worker)
             if job.successor is not None:
                 following = hull_of(job.successor, live_worker=self._live_worker)
-                if candidate[0].completed_from > following.grant_until:
-                    return Overlap(candidate[0], following)
-        self._late.clear()
+                if hull.completed_from > following.grant_until:
+                    return Overlap(hull, following)
+            if _is_complete(job, watermark):
+                if not self._windows(job, budget):
+                    return Contradiction(job)
+                del self._late[job.name]
         return None
 
     def _settle(
@@ -322,7 +323,7 @@ class Judge:
         for job in record.jobs:
             job.forget_repeats(watermark)
             candidate = self._windows(job, budget)
-            if not candidate and all(returned(o) < watermark for o in job.operations()):
+            if not candidate and _is_complete(job, watermark):
                 return Contradiction(job)
             candidates.append(candidate)
         session = self._session(record, filter(None, candidates), budget)
@@ -378,10 +379,8 @@ def _core_start(window: Window) -> Instant:
 
 def _latest_completion_start(window: Window) -> Instant:
     """Give the latest ``completed_from`` that URLs read in the future may still lead to."""
-    if len(window.job.urls()) <= 1:
-        return window.completed_from
     starts = (u.invoked_ns for u in window.job.updates if u.invoked_ns <= window.completed_until)
-    return max(window.completed_from, *starts)
+    return max(window.completed_from, max(starts, default=-math.inf))
 
 
 def _unexplained(busy: list[Operation], candidates: Iterable[Candidate]) -> list[Operation]:
@@ -401,6 +400,14 @@ def _unexplained(busy: list[Operation], candidates: Iterable[Candidate]) -> list
         if (end := publish.returned_ns) is not None
         and ends[bisect_right(starts, end)] < publish.invoked_ns
     ]
+
+
+def _is_complete(job: Job, watermark: Instant) -> bool:
+    """Say whether no operation still to come can have overlapped an answer about this job."""
+    return all(
+        operation.outcome is Outcome.UNKNOWN or returned(operation) < watermark
+        for operation in job.operations()
+    )
 
 
 def _says_nothing(job: Job, watermark: int) -> bool:

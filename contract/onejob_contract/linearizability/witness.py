@@ -170,24 +170,28 @@ class _Explainer:
     ) -> Witness:
         last = front.last
         completed = last.job.completed_by() if last else None
-        granted = following.job.grant if following else None
         before = "no job was granted before"
         if last and completed:
             before = (
                 f"job {last.job.name} was completed by {self._words.at(front.held_until)} "
                 f"({self._words.told(completed)})"
             )
-        after = "and no other job can have held the session"
-        if following and granted:
+        after = "no other job can have held the session"
+        granted: list[Operation] = []
+        if following:
+            granted = [*_some(following.job.grant), *_some(_bounding_grant(following))]
             after = (
-                f"and the next job {following.job.name} was granted no earlier than "
+                f"the next job {following.job.name} was granted no earlier than "
                 f"{self._words.at(max(following.grant_from, front.free_from))}"
             )
         text = (
-            f"{self._words.told(busy)} although the session was certainly free: {before}, {after}"
+            f"{self._words.told(busy)} although the session was certainly free: {before}, "
+            f"and {after}"
         )
-        operations = [operation for operation in (completed, busy, granted) if operation]
-        return Witness(_in_time(operations), text, session)
+        operations = _in_time([*_some(completed), busy, *granted])
+        if not self._still_violates(operations):
+            operations = (busy,)
+        return Witness(operations, text, session)
 
     def _overlap(self, one: Window, other: Window, jobs: tuple[Window, ...]) -> Witness:
         held, second = sorted((one, other), key=lambda window: window.grant_until)
@@ -261,6 +265,12 @@ def _bounding_completion(window: Window) -> Operation | None:
     if job.active and job.active.invoked_ns >= window.completed_from:
         return job.active
     return job.first_update()
+
+
+def _bounding_grant(window: Window) -> Operation | None:
+    """Give the status before whose invocation the job cannot have been granted, if one says so."""
+    missed = window.job.missed
+    return missed if missed and missed.invoked_ns >= window.grant_from else None
 
 
 def _suspect(held: Window, second: Window, jobs: tuple[Window, ...]) -> Operation | None:
