@@ -80,6 +80,7 @@ class Client:
         self.token = "r" + _base36(secrets.randbits(36)).rjust(7, "0")
         self.history: list[Operation] = []
         self.keep_alive = True
+        self.cancelled = False
         self.exchanges = 0
         self.busy_ns = 0
         self._numbers = itertools.count(1)
@@ -171,6 +172,8 @@ class Client:
 
     def connection(self, deadline: float) -> Connection:
         """A kept connection that is still good, or a new one. Raises WireError(REFUSED)."""
+        if self.cancelled:
+            raise WireError(Trouble.REFUSED, "the run was abandoned")
         now = time.monotonic()
         while True:
             with self._guard:
@@ -188,6 +191,10 @@ class Client:
                 self._idle.append(connection)
         else:
             connection.close()
+
+    def cancel(self) -> None:
+        """Send nothing more: the run was abandoned."""
+        self.cancelled = True
 
     def close(self) -> None:
         """Close the kept connections."""

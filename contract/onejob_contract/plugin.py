@@ -105,8 +105,8 @@ class SuitePlugin:
 
     @pytest.hookimpl(trylast=True)
     def pytest_sessionfinish(self, session: pytest.Session, exitstatus: int) -> None:
-        """The verdict decides the exit code: a run that could not judge is no pass."""
-        if exitstatus in (
+        """In somebody's own pytest the verdict decides the exit code: not judged is no pass."""
+        if self._listener is None and exitstatus in (
             pytest.ExitCode.OK,
             pytest.ExitCode.TESTS_FAILED,
             pytest.ExitCode.NO_TESTS_COLLECTED,

@@ -34,7 +34,8 @@ def confirm(violation: Violation, iut: Iut, seconds: float) -> Violation:
         return violation
     deadline = time.monotonic() + seconds
     whole = violation.steps
-    for steps in dict.fromkeys((_related(whole), whole)):
+    related = _related(whole)
+    for steps in (related,) if len(related) == len(whole) else (related, whole):
         shown = _replay(steps, violation, iut)
         if shown is None:
             continue
@@ -46,12 +47,12 @@ def confirm(violation: Violation, iut: Iut, seconds: float) -> Violation:
     tries = 2
     while tries < TRIES and time.monotonic() < deadline:
         tries += 1
-        if _replay(_related(whole), violation, iut) is not None:
+        if _replay(related, violation, iut) is not None:
             violation.replayed = (1, tries)
             break
     else:
         violation.replayed = (0, tries)
-    violation.steps = _related(whole)
+    violation.steps = related
     return violation
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import threading
 import time
 from dataclasses import dataclass, field, replace
@@ -70,8 +69,8 @@ class Run:
     gone: bool = False
     unanswered: list[Violation] = field(default_factory=list)
     job_ids: dict[str, str] = field(default_factory=dict)
+    _watched_until: int = 0
     _guard: threading.Lock = field(default_factory=threading.Lock)
-    _serial: itertools.count[int] = field(default_factory=itertools.count)
 
     @property
     def may_have_worker(self) -> bool:
@@ -97,14 +96,20 @@ class Run:
         self.target = replace(self.target, worker=WorkerMode.HARNESS)
         self.surroundings = replace(self.surroundings, live_worker=False)
         self.live_worker_seen = None
+        self._watched_until = time.monotonic_ns()
 
     def judge_history(self) -> Judgement:
-        """Judge the whole history of the run so far."""
+        """Judge the whole history of the run so far, the time with a worker and that without."""
         from onejob_contract.linearizability import judge  # noqa: PLC0415 (only runs that need it)
 
-        return judge(
-            without(self.client.history, self.untracked_sessions), live_worker=self.has_worker
-        )
+        watched = self._watched_until
+        history = without(self.client.history, self.untracked_sessions)
+        with_worker = [op for op in history if op.invoked_ns < watched]
+        judgement = judge(with_worker, live_worker=True)
+        if judgement.verdict == "linearizable":
+            rest = [op for op in history if op.invoked_ns >= watched]
+            judgement = judge(rest, live_worker=self.has_worker)
+        return judgement
 
     def report(self, violation: Violation) -> None:
         """Record a violation; the same one seen again only counts."""

@@ -76,8 +76,10 @@ class Scheduler:
             try:
                 for _ in range(len(waits) + len(laned)):
                     yield self._done.get()
-            finally:
+            except BaseException:
                 self._run.stop.set()
+                self._run.client.cancel()
+                raise
         for task in last:
             self._execute(task)
             yield self._done.get()
@@ -98,7 +100,7 @@ class Scheduler:
     def _execute(self, task: Task) -> None:
         began = time.monotonic()
         run = self._run
-        if (run.stop.is_set() or run.gone) and task.proof.cost is not Cost.LAST:
+        if run.stop.is_set() or (run.gone and task.proof.cost is not Cost.LAST):
             ending = Ending.GONE if run.gone else Ending.NOT_RUN
             result = CheckResult(task.name, task.proof.requirements, ending, "the run ended before")
         else:
@@ -135,6 +137,8 @@ class Scheduler:
             try:
                 task.body(iut)
             except Violation as violation:
+                # What took long, or a fault that is healed by now, cannot be had again at will.
+                violation.replayable &= task.proof.cost in (Cost.FAST, Cost.VOLUME)
                 return self._violated(violation, iut, ended)
             except Unobservable as unobservable:
                 reason = unobservable.reason

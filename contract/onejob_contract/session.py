@@ -171,6 +171,7 @@ class Session:
 
     def _leave_clean(self, run: Run) -> None:
         """Complete the jobs of this run that are still active, so that no session stays locked."""
+        self.client.cancelled = False
         if run.surroundings.update_status and not run.gone:
             deadline = time.monotonic() + min(CLEANING_S * STRETCH, run.profile.seconds)
             for job in list(run.unfinished):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import os
+import signal
 import sys
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
@@ -104,6 +105,7 @@ def check(
       4  fault of the kit itself
     """
     console = Console()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         options = Options(
             profile=profile,
@@ -115,7 +117,7 @@ def check(
             known_failures=_known_failures(known_failures),
         )
         _writable(report)
-        with _target(url, target_file, worker, console) as (target, control):
+        with _target(url, target_file, worker) as (target, control):
             code = _judge(target, options, control, report, console)
     except UsageError as error:
         click.echo(f"onejob check: {error}", err=True)
@@ -169,8 +171,10 @@ def _judge(
         ended = pytest.main(arguments, plugins=[plugin])
     finally:
         terminal.finish()
-    if ended in (pytest.ExitCode.INTERRUPTED, pytest.ExitCode.USAGE_ERROR) and not session.results:
-        click.echo("onejob check: the suite could not be started", err=True)
+    if ended == pytest.ExitCode.INTERRUPTED:
+        click.echo("onejob check: interrupted; what ran until then:", err=True)
+    elif ended in (pytest.ExitCode.INTERNAL_ERROR, pytest.ExitCode.USAGE_ERROR):
+        click.echo("onejob check: a fault of the kit: pytest could not run the suite", err=True)
         return Exit.KIT_FAULT
     conclusion = session.conclusion()
     terminal.tell(session, conclusion)
@@ -181,12 +185,12 @@ def _judge(
 
 
 def _target(
-    url: str | None, target_file: Path | None, worker: str | None, console: Console
+    url: str | None, target_file: Path | None, worker: str | None
 ) -> AbstractContextManager[tuple[Target, WorkerControl | None]]:
     if url is None and target_file is None:
         from onejob_contract.embedded import embedded_reference  # noqa: PLC0415
 
-        return embedded_reference(worker_mode(worker) if worker else WorkerMode.AUTO, console)
+        return embedded_reference(worker_mode(worker) if worker else WorkerMode.AUTO)
     target = load_target(target_file, url) if target_file else Target(parse_url(url or ""))
     if worker:
         target = replace(target, worker=worker_mode(worker))

@@ -1,0 +1,168 @@
+"""The kill matrix: the suite against every broken and every unusual server of the fixtures.
+
+Fails on a survivor, on a mutant that only an unrelated requirement convicted, on an accused
+freedom, and on a requirement without a mutant of its own.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+from onejob_contract.catalogue import requirements
+from onejob_fixtures.servers import CORRECT, FREEDOMS, MUTANTS, Freedom, Mutant, Server, running
+
+FAULTS = ("job_dir", "save_files", "database", "broker")
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One server of the matrix: what was wanted, what the suite said, in how many seconds."""
+
+    server: str
+    wanted: str
+    convicted_by: tuple[str, ...]
+    verdict: str
+    seconds: float
+    complaint: str
+
+    def line(self) -> str:
+        """The row as a person reads it."""
+        said = ", ".join(self.convicted_by[:4]) or self.verdict
+        return f"{self.server:<46} {self.wanted:<30} {self.seconds:6.1f}  {said}  {self.complaint}".rstrip()
+
+
+def main() -> int:
+    """Run the matrix and print it; 0 when every server got what it deserves."""
+    parser = argparse.ArgumentParser(prog="matrix", description=__doc__)
+    parser.add_argument("servers", nargs="*", help="names, or parts of names; default: all")
+    parser.add_argument("--profile", default="quick")
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--jobs", type=int, default=2, help="servers judged at the same time")
+    parser.add_argument("--fail-fast", action="store_true", help="stop each run at its first find")
+    parser.add_argument("--freedoms", action="store_true", help="unusual servers only")
+    parser.add_argument("--markdown", type=Path, help="write the matrix as a table to this file")
+    options = parser.parse_args()
+    began = time.monotonic()
+    chosen = [server for server in _servers(options.freedoms) if _is_chosen(server, options.servers)]
+    rows: list[Row] = []
+    with ThreadPoolExecutor(options.jobs) as pool:
+        for row in pool.map(lambda server: _judged(server, options), chosen):
+            rows.append(row)
+            print(row.line(), flush=True)  # noqa: T201
+    complaints = [row for row in rows if row.complaint]
+    untested = [] if options.servers or options.freedoms else _without_mutant()
+    if options.markdown:
+        options.markdown.write_text(_table(rows, options.profile), "utf-8")
+    for id_ in untested:
+        print(f"{id_}: no mutant of its own")  # noqa: T201
+    print(  # noqa: T201
+        f"{len(rows)} servers in {time.monotonic() - began:.0f} s, profile {options.profile}, seed "
+        f"{options.seed}: {len(rows) - len(complaints)} right, {len(complaints)} wrong"
+    )
+    return 1 if complaints or untested else 0
+
+
+def _servers(freedoms_only: bool) -> Iterator[Server]:  # noqa: FBT001
+    if not freedoms_only:
+        yield from MUTANTS.values()
+    yield CORRECT
+    yield from FREEDOMS.values()
+
+
+def _is_chosen(server: Server, wanted: Sequence[str]) -> bool:
+    own = getattr(server, "breaks", "")
+    return not wanted or any(word in server.name or word == own for word in wanted)
+
+
+def _without_mutant() -> list[str]:
+    broken = {mutant.breaks for mutant in MUTANTS.values()}
+    return [id_ for id_ in requirements() if id_ not in broken]
+
+
+def _judged(server: Server, options: argparse.Namespace) -> Row:
+    with tempfile.TemporaryDirectory() as folder:
+        report = Path(folder) / "report"
+        needs = getattr(server, "needs", None)
+        uploads = Path(folder) / "uploads" if needs == "upload_root" else None
+        if uploads:
+            uploads.mkdir()
+        began = time.monotonic()
+        with running(server.name, upload_root=uploads) as url:
+            target = Path(folder) / "onejob.toml"
+            target.write_text(_target(url, needs, uploads), "utf-8")
+            command = [sys.executable, "-m", "onejob_contract.cli", "check", "--target", str(target)]
+            command += ["--profile", options.profile, "--seed", str(options.seed), "--report", str(report)]
+            if options.fail_fast and isinstance(server, Mutant):
+                command.append("--fail-fast")
+            done = subprocess.run(command, capture_output=True, text=True, timeout=1800, check=False)
+        seconds = time.monotonic() - began
+        try:
+            said = json.loads((report / "report.json").read_text("utf-8"))
+        except (OSError, ValueError):
+            tail = (done.stderr or done.stdout).strip()[-300:]
+            said = {"verdict": f"exit {done.returncode}: {tail}", "requirements": []}
+        return _row(server, said, seconds, options.fail_fast)
+
+
+def _target(url: str, needs: str | None, uploads: Path | None) -> str:
+    lines = [f'url = "{url}"', "[timeouts]", "response = 5", "job = 8"]
+    if uploads:
+        lines += ["[capabilities]", f'upload_root = "{uploads}"']
+    if needs == "faults":
+        for fault in FAULTS:
+            lines += [
+                f"[faults.{fault}]",
+                f'inject = "{url}/-/faults/{fault}/inject"',
+                f'heal = "{url}/-/faults/{fault}/heal"',
+            ]
+    return "\n".join(lines)
+
+
+def _row(server: Server, said: dict[str, object], seconds: float, fail_fast: bool) -> Row:  # noqa: FBT001
+    entries: list[dict[str, str]] = said["requirements"]  # type: ignore[assignment]
+    failed = tuple(entry["id"] for entry in entries if entry["verdict"] == "fail")
+    verdict = str(said["verdict"])
+    complaint = ""
+    if isinstance(server, Mutant):
+        wanted = server.breaks
+        if not failed:
+            complaint = "SURVIVED"
+        elif wanted not in failed and not fail_fast:
+            complaint = "CONVICTED BY OTHERS ONLY"
+    else:
+        wanted = server.expects if isinstance(server, Freedom) else "conformant"
+        if failed or verdict == "nonconformant":
+            complaint = "ACCUSED"
+        elif wanted == "conformant" and verdict != wanted:
+            unseen = [entry["id"] for entry in entries if entry["verdict"] == "inconclusive"]
+            complaint = "NOT JUDGED " + " ".join(unseen[:5])
+    return Row(server.name, wanted, failed, verdict, seconds, complaint)
+
+
+def _table(rows: Sequence[Row], profile: str) -> str:
+    lines = [
+        "# The kill matrix",
+        "",
+        f"Written by `nox -s mutants` (profile {profile}). Every broken server must be convicted by the "
+        "requirement it breaks; no unusual one may be accused.",
+        "",
+        "| server | breaks, or deserves | convicted by, or verdict | seconds |",
+        "|---|---|---|---|",
+    ]
+    for row in rows:
+        said = ", ".join(row.convicted_by) or row.verdict
+        lines.append(f"| {row.server} | {row.wanted} | {said} {row.complaint}| {row.seconds:.1f} |")
+    return "\n".join([*lines, ""])
+
+
+if __name__ == "__main__":
+    sys.exit(main())
