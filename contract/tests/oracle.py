@@ -53,11 +53,13 @@ def _completions(operations: Sequence[Operation]) -> Iterator[list[Operation]]:
 def session_of_jobs(operations: Sequence[Operation]) -> dict[str, str | None]:
     """A job belongs to the session of its grant, else to the first session stated with it.
 
-    A status without an answer says nothing, not even that.
+    A not_found and a status without an answer say nothing, not even that.
     """
     sessions: dict[str, str | None] = {}
     for operation in operations:
-        silent = operation.outcome is Outcome.UNKNOWN and operation.url is None
+        silent = operation.outcome is Outcome.NOT_FOUND or (
+            operation.outcome is Outcome.UNKNOWN and operation.url is None
+        )
         if operation.job is not None and operation.session is not None and not silent:
             sessions.setdefault(operation.job, operation.session)
     for operation in operations:

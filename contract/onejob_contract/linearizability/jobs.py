@@ -41,13 +41,13 @@ class Job:
     def record(self, operation: Operation) -> None:
         """Take in one operation that names this job; a grant at most once."""
         outcome = operation.outcome
-        self.session = self.session or operation.session
         if outcome is Outcome.NOT_FOUND:
             if operation.operation is OperationKind.UPDATE:
                 self.refused_updates.append(operation)
             elif self.missed is None or operation.invoked_ns > self.missed.invoked_ns:
                 self.missed = operation
             return
+        self.session = self.session or operation.session
         if operation.operation is OperationKind.UPDATE:
             self.updates.append(operation)
         elif outcome is Outcome.COMPLETED:
@@ -132,8 +132,13 @@ def returned(operation: Operation) -> Instant:
     return operation.returned_ns
 
 
-def windows(job: Job, *, live_worker: bool, budget: Budget) -> tuple[Window, ...]:
+def windows(
+    job: Job, *, live_worker: bool, budget: Budget, watermark: Instant = math.inf
+) -> tuple[Window, ...]:
     """Give the windows of a job; none if the operations that name it contradict each other.
+
+    A read that returned at the ``watermark`` or later may have seen an update not recorded yet,
+    so its URL says nothing so far.
 
     More than one window comes only from updates that answered not_found while both the grant and
     the completion are uncertain: each was before the grant or after the completion.
@@ -141,7 +146,7 @@ def windows(job: Job, *, live_worker: bool, budget: Budget) -> tuple[Window, ...
     hull = hull_of(job, live_worker=live_worker)
     explained = earliest_completion(
         job.updates,
-        job.reads,
+        [read for read in job.reads if returned(read) < watermark],
         worker_from=hull.completed_from if live_worker else None,
         latest=hull.completed_until,
         budget=budget,

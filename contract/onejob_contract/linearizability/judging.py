@@ -226,11 +226,11 @@ class Judge:
         self._ungranted.pop(job.name, None)
         self._records[operation.session].jobs.append(job)
 
-    def _windows(self, job: Job, budget: Budget) -> Candidate:
-        return windows(job, live_worker=self._live_worker, budget=budget)
+    def _windows(self, job: Job, budget: Budget, watermark: Instant = math.inf) -> Candidate:
+        live_worker = self._live_worker
+        return windows(job, live_worker=live_worker, budget=budget, watermark=watermark)
 
-    def _session(self, record: _Record, candidates: Iterable[Candidate], budget: Budget) -> Session:
-        busy = _unexplained(record.busy, candidates)
+    def _session(self, busy: list[Operation], record: _Record, budget: Budget) -> Session:
         return Session(busy, record.untold, live_worker=self._live_worker, budget=budget)
 
     def _finding_among_sessions(self, budget: Budget) -> Finding | None:
@@ -253,8 +253,9 @@ class Judge:
             if not candidate:
                 return Contradiction(job)
             candidates.append(candidate)
-        session = self._session(record, candidates, budget)
-        result = session.arrange(record.fronts, candidates, to_the_end=True)
+        groups = list(clusters(candidates))
+        session = self._session(_unexplained(record.busy, groups), record, budget)
+        result = session.arrange(record.fronts, groups, to_the_end=True)
         if isinstance(result, Conflict):
             return NoOrder(name, session, result, tuple(c[0] for c in candidates))
         return None
@@ -322,16 +323,21 @@ class Judge:
         candidates = []
         for job in record.jobs:
             job.forget_repeats(watermark)
-            candidate = self._windows(job, budget)
+            candidate = self._windows(job, budget, watermark)
             if not candidate and _is_complete(job, watermark):
                 return Contradiction(job)
             candidates.append(candidate)
-        session = self._session(record, filter(None, candidates), budget)
-        record.busy = session.busy.operations
         if not all(candidates) or self._is_open_ended(record):
             return None
-        settled, rest = self._split(list(clusters(candidates)), watermark)
-        result = session.arrange(record.fronts, settled, to_the_end=False)
+        groups = list(clusters(candidates))
+        returned_busy = [busy for busy in record.busy if returned(busy) < watermark]
+        record.busy = [busy for busy in record.busy if returned(busy) >= watermark]
+        record.busy += _unexplained(returned_busy, groups)
+        session = self._session(record.busy, record, budget)
+        count = self._settled_groups(groups, watermark)
+        settled = [candidate for group in groups[:count] for candidate in group]
+        rest = [candidate for group in groups[count:] for candidate in group]
+        result = session.arrange(record.fronts, groups[:count], to_the_end=False)
         if isinstance(result, Conflict):
             return NoOrder(name, session, result, tuple(c[0] for c in settled))
         for window, *_ in settled:
@@ -348,13 +354,11 @@ class Judge:
             return False
         return self._live_worker or any(job.updates or job.seen for job in self._ungranted.values())
 
-    def _split(
-        self, groups: list[list[Candidate]], watermark: int
-    ) -> tuple[list[Candidate], list[Candidate]]:
-        """Split jobs into those whose place is settled for ever, and the rest."""
+    def _settled_groups(self, groups: list[list[Candidate]], watermark: int) -> int:
+        """Count the groups at the beginning whose place nothing to come can change."""
         settled = 0
         for index, (group, following) in enumerate(pairwise(groups)):
-            ready = all(self._is_settled(w, watermark) for candidate in group for w in candidate)
+            ready = all(self._is_settled(w, watermark) for windows in group for w in windows)
             if not ready or all(w.grant_until >= watermark for (w, *_) in following):
                 break
             latest = max(_latest_completion_start(w) for (w, *_) in group)
@@ -362,10 +366,7 @@ class Judge:
                 settled = index + 1
             elif len(group) > 1 or len(following) > 1 or latest > _core_start(following[0][0]):
                 break
-        return (
-            [candidate for group in groups[:settled] for candidate in group],
-            [candidate for group in groups[settled:] for candidate in group],
-        )
+        return settled
 
     def _is_settled(self, window: Window, watermark: int) -> bool:
         first = window.job.first_update()
@@ -383,17 +384,28 @@ def _latest_completion_start(window: Window) -> Instant:
     return max(window.completed_from, max(starts, default=-math.inf))
 
 
-def _unexplained(busy: list[Operation], candidates: Iterable[Candidate]) -> list[Operation]:
-    """Keep the busy publishes that meet no instant at which a job certainly held the session."""
-    cores = sorted(
-        (window.grant_until, window.completed_from)
-        for (window, *others) in candidates
-        if not others and window.has_core
-    )
-    if not cores:
+def _unexplained(busy: list[Operation], groups: Iterable[list[Candidate]]) -> list[Operation]:
+    """Keep the busy publishes that may lie where no job can have held the session.
+
+    Between two jobs whose order is certain the session need not have been free but from the
+    latest completion of the one to the earliest grant of the other; within a group of jobs whose
+    order is open only the certain cores count.
+    """
+    held: list[tuple[Instant, Instant]] = []
+    free_from = -math.inf
+    for group in groups:
+        (window, *others) = group[0]
+        if len(group) == 1 and not others and not window.granted_untold:
+            held.append((max(window.grant_from, free_from), window.completed_until))
+        else:
+            cores = ((w.grant_until, w.completed_from) for (w, *more) in group if not more)
+            held += [(start, end) for start, end in cores if start < end]
+        free_from = max(free_from, *(w.completed_from for windows in group for w in windows))
+    if not held:
         return busy
-    starts = [start for start, _ in cores]
-    ends = [-math.inf, *(end for _, end in cores)]
+    held.sort()
+    starts = [start for start, _ in held]
+    ends = [-math.inf, *(end for _, end in held)]
     return [
         publish
         for publish in busy

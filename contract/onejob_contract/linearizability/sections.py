@@ -93,10 +93,10 @@ class Session:
         self._budget = budget
 
     def arrange(
-        self, fronts: tuple[Front, ...], candidates: Iterable[Candidate], *, to_the_end: bool
+        self, fronts: tuple[Front, ...], groups: Iterable[list[Candidate]], *, to_the_end: bool
     ) -> tuple[Front, ...] | Conflict:
-        """Place all jobs after the given fronts; with ``to_the_end`` nothing follows them."""
-        for cluster in clusters(candidates):
+        """Place all `clusters` after the given fronts; with ``to_the_end`` nothing follows."""
+        for cluster in groups:
             following = self._place_cluster(fronts, cluster)
             if isinstance(following, Conflict):
                 return following
