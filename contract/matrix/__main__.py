@@ -52,7 +52,9 @@ def main() -> int:
     parser.add_argument("--markdown", type=Path, help="write the matrix as a table to this file")
     options = parser.parse_args()
     began = time.monotonic()
-    chosen = [server for server in _servers(options.freedoms) if _is_chosen(server, options.servers)]
+    chosen = [
+        server for server in _servers(options.freedoms) if _is_chosen(server, options.servers)
+    ]
     rows: list[Row] = []
     with ThreadPoolExecutor(options.jobs) as pool:
         for row in pool.map(lambda server: _judged(server, options), chosen):
@@ -99,11 +101,27 @@ def _judged(server: Server, options: argparse.Namespace) -> Row:
         with running(server.name, upload_root=uploads) as url:
             target = Path(folder) / "onejob.toml"
             target.write_text(_target(url, needs, uploads), "utf-8")
-            command = [sys.executable, "-m", "onejob_contract.cli", "check", "--target", str(target)]
-            command += ["--profile", options.profile, "--seed", str(options.seed), "--report", str(report)]
+            command = [
+                sys.executable,
+                "-m",
+                "onejob_contract.cli",
+                "check",
+                "--target",
+                str(target),
+            ]
+            command += [
+                "--profile",
+                options.profile,
+                "--seed",
+                str(options.seed),
+                "--report",
+                str(report),
+            ]
             if options.fail_fast and isinstance(server, Mutant):
                 command.append("--fail-fast")
-            done = subprocess.run(command, capture_output=True, text=True, timeout=1800, check=False)
+            done = subprocess.run(
+                command, capture_output=True, text=True, timeout=1800, check=False
+            )
         seconds = time.monotonic() - began
         try:
             said = json.loads((report / "report.json").read_text("utf-8"))

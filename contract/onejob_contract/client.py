@@ -97,8 +97,7 @@ class Client:
         trouble, detail = None, ""
         try:
             connection = self.connection(deadline)
-            connection.send_head(request, deadline)
-            connection.send_tail(deadline)
+            connection.send(request, deadline)
             response = connection.receive(deadline)
         except WireError as error:
             trouble, detail = error.trouble, error.detail

@@ -69,8 +69,7 @@ def _post(url: str, timeout_s: float, client: Client) -> None:
     try:
         connection = Connection(Origin(origin.scheme, origin.host, origin.port), deadline)
         try:
-            connection.send_head(Request("POST", origin.prefix, client.target.headers), deadline)
-            connection.send_tail(deadline)
+            connection.send(Request("POST", origin.prefix, client.target.headers), deadline)
             response = connection.receive(deadline)
         finally:
             connection.close()

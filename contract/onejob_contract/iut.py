@@ -34,6 +34,7 @@ TRACE_LIMIT: Final = 400
 _CONTROLLED_ROUNDS: Final = 12
 _SLOW_S: Final = 0.02
 _WIDTH: Final = 8
+_GRACE_S: Final = 2.0
 
 Thing = TypeVar("Thing")
 
@@ -174,10 +175,11 @@ class Iut:
         Things left when the time is up are left out, and the report says so.
         """
         todo = list(things)
+        at_most = max(self._budget.at_most, time.monotonic() + _GRACE_S)
         width = 1 if self.run.surroundings.latency_s < _SLOW_S else _WIDTH
 
         def one(thing: Thing) -> bool:
-            if time.monotonic() > self._budget.at_most or self.run.stop.is_set():
+            if time.monotonic() > at_most or self.run.stop.is_set():
                 return False
             do(thing)
             return True
@@ -404,18 +406,21 @@ class Iut:
             return
         if self._worker_explains(step, allowed):
             raise Unobservable("the server's own worker finished the job first", again=True)
-        base = _BASE[min(allowed)]
-        if allowed == {Answer.BUSY}:
-            if reading.answer is None:
-                blame = base
-            base = "LOCK-ONE-ACTIVE-JOB" if reading.answer is Answer.GRANTED else base
-        raise Violation(
-            blame or base,
+        misspelt = Answer.BUSY in allowed and _is_refusal(step)
+        base = "PUBLISH-BUSY" if misspelt else _BASE[min(allowed)]
+        if allowed == {Answer.BUSY} and reading.answer is Answer.GRANTED:
+            base = "LOCK-ONE-ACTIVE-JOB"
+        violation = Violation(
+            base if misspelt else blame or base,
             " or ".join(documented_text(answer) for answer in sorted(allowed)),
             reading.actual,
             self.trace,
             allowed=allowed,
         )
+        if misspelt and blame != base:
+            self.run.report(violation)  # the lock held all the same, which is what this is about
+            return
+        raise violation
 
     def judge_harmless(self, step: Step) -> None:
         """Judge a request outside the contract (design: how to read the document, 7)."""
@@ -510,6 +515,12 @@ class Iut:
 
     def _job_of(self, seen: Seen, session: str) -> Job:
         return Job(seen.step.granted_job or "", session)
+
+
+def _is_refusal(step: Step) -> bool:
+    """Whether the server refused, though not in the documented words."""
+    response = step.exchange.response
+    return step.answer is None and response is not None and response.status // 100 == 4  # noqa: PLR2004
 
 
 @cache

@@ -153,8 +153,7 @@ def _blocks_others(client: Client) -> bool:
     deadline = time.monotonic() + client.target.response_timeout_s
     try:
         first = client.connection(deadline)
-        first.send_head(client.stamped(Request("GET", "/health"), WHO), deadline)
-        first.send_tail(deadline)
+        first.send(client.stamped(Request("GET", "/health"), WHO), deadline)
         first.receive(deadline)
     except WireError:
         return True
@@ -163,8 +162,7 @@ def _blocks_others(client: Client) -> bool:
     def ask() -> None:
         try:
             second = Connection(client.target.origin, deadline)
-            second.send_head(client.stamped(Request("GET", "/health"), WHO), deadline)
-            second.send_tail(deadline)
+            second.send(client.stamped(Request("GET", "/health"), WHO), deadline)
             second.receive(deadline)
             answered.set()
             second.close()

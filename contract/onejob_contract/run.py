@@ -112,14 +112,14 @@ class Run:
         return judgement
 
     def report(self, violation: Violation) -> None:
-        """Record a violation; the same one seen again only counts."""
+        """Record a violation; seen again it only counts, and the one that was replayed is kept."""
         with self._guard:
-            for known in self.violations:
-                if (
-                    known.requirement == violation.requirement
-                    and known.expected == violation.expected
-                ):
-                    known.times += 1
+            for index, known in enumerate(self.violations):
+                if known.requirement == violation.requirement and known.expected == violation.expected:
+                    violation.times += known.times
+                    if known.replayed is not None or violation.replayed is None:
+                        known.times, violation = violation.times, known
+                    self.violations[index] = violation
                     return
             self.violations.append(violation)
 

@@ -139,7 +139,12 @@ class Scheduler:
             except Violation as violation:
                 # What took long, or a fault that is healed by now, cannot be had again at will.
                 violation.replayable &= task.proof.cost in (Cost.FAST, Cost.VOLUME)
-                return self._violated(violation, iut, ended)
+                self._confirm(violation, iut)
+                if self._may_be_bad_luck(violation):
+                    reason = f"one request was not answered ({violation.actual}), its replay was"
+                    continue
+                self._run.report(violation)
+                return ended(Ending.VIOLATED, str(violation), violation.requirement)
             except Unobservable as unobservable:
                 reason = unobservable.reason
                 if not unobservable.again or task.proof.cost is Cost.WAITS:
@@ -155,21 +160,19 @@ class Scheduler:
                 return ended(Ending.PASSED)
         return ended(Ending.UNOBSERVABLE, reason)
 
-    def _violated(
-        self, violation: Violation, iut: Iut, ended: Callable[[Ending, str, str], CheckResult]
-    ) -> CheckResult:
+    def _confirm(self, violation: Violation, iut: Iut) -> None:
+        seconds = 0.5 if self._fail_fast else min(5.0, self._run.profile.seconds / 4)
         try:
-            seconds = 0.5 if self._fail_fast else min(5.0, self._run.profile.seconds / 4)
-            violation = confirm(violation, iut, seconds)
+            confirm(violation, iut, seconds)
         except (Violation, Unobservable, Interrupted, TargetGone):
             violation.note = "the replay was cut off"
-        if violation.unanswered and violation.replayed is not None and violation.replayed[0] == 0:
-            self._run.unanswered.append(violation)
-            if len(self._run.unanswered) == 1:
-                reason = f"one request was not answered ({violation.actual}), its replays were"
-                return ended(Ending.UNOBSERVABLE, reason, "")
-        self._run.report(violation)
-        return ended(Ending.VIOLATED, str(violation), violation.requirement)
+
+    def _may_be_bad_luck(self, violation: Violation) -> bool:
+        """Whether this is the first answer that failed to come and came when asked again."""
+        if not violation.unanswered or violation.replayed is None or violation.replayed[0]:
+            return False
+        self._run.unanswered.append(violation)
+        return len(self._run.unanswered) == 1
 
     def _budget(self, task: Task) -> Budget:
         """A fair share of the time that is left; a slow server gets more of it in all."""

@@ -158,19 +158,13 @@ class Connection:
             raw.close()
             raise WireError(Trouble.REFUSED, f"no TLS with {origin.authority}: {error}") from None
 
+    def send(self, request: Request, deadline: float) -> None:
+        """Send a whole request."""
+        self._send(self._encoded(request), deadline)
+
     def send_head(self, request: Request, deadline: float) -> None:
         """Send all but the last byte of a request."""
-        headers = [("Host", self._origin.authority), *request.headers]
-        if request.body or request.method in ("POST", "PUT", "PATCH"):
-            headers.append(("Content-Length", str(len(request.body))))
-        event = h11.Request(
-            method=request.method, target=self._origin.prefix + request.target, headers=headers
-        )
-        data = self._parser.send(event) or b""
-        if request.body:
-            data += self._parser.send(h11.Data(data=request.body)) or b""
-        data += self._parser.send(h11.EndOfMessage()) or b""
-        self._answered = False
+        data = self._encoded(request)
         self._tail = data[-1:]
         self._send(data[:-1], deadline)
 
@@ -244,6 +238,20 @@ class Connection:
     def close(self) -> None:
         """Close the connection."""
         self._socket.close()
+
+    def _encoded(self, request: Request) -> bytes:
+        headers = [("Host", self._origin.authority), *request.headers]
+        if request.body or request.method in ("POST", "PUT", "PATCH"):
+            headers.append(("Content-Length", str(len(request.body))))
+        event = h11.Request(
+            method=request.method, target=self._origin.prefix + request.target, headers=headers
+        )
+        data = self._parser.send(event) or b""
+        if request.body:
+            data += self._parser.send(h11.Data(data=request.body)) or b""
+        data += self._parser.send(h11.EndOfMessage()) or b""
+        self._answered = False
+        return data
 
     def _send(self, data: bytes, deadline: float) -> None:
         try:

@@ -169,6 +169,8 @@ def hull_of(job: Job, *, live_worker: bool) -> Window:
         completed_from = max(completed_from, first.invoked_ns if first else math.inf)
     proof = job.completed_by()
     completed_until = returned(proof) if proof else math.inf
+    if job.successor is not None and job.successor.seen is not None:
+        completed_until = min(completed_until, returned(job.successor.seen))
     grant_until = min(returned(job.seen) if job.seen else math.inf, completed_until)
     return Window(job, grant_from, grant_until, completed_from, completed_until)
 

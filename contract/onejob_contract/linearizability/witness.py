@@ -132,7 +132,12 @@ class _Explainer:
 
     def _search(self, job: Job) -> Witness:
         """Explain a contradiction among several URLs or refused updates of one job."""
-        operations = self._minimal(list(job.operations()), (job.grant,))
+        operations = list(job.operations())
+        grants = [job.grant]
+        if job.successor is not None:
+            operations += job.successor.operations()
+            grants.append(job.successor.grant)
+        operations = self._minimal(operations, grants)
         told = "; ".join(self._words.told(o) for o in operations if o is not job.grant)
         return Witness(
             tuple(operations),

@@ -1,0 +1,137 @@
+"""`onejob doctor`: can this target be judged at all, and what should be changed so that it can?"""
+
+from __future__ import annotations
+
+import datetime
+import sys
+from collections.abc import Iterator
+from email.utils import parsedate_to_datetime
+from pathlib import Path
+
+import click
+
+from onejob_contract.client import Client
+from onejob_contract.preflight import NotJudgeable, Preflight, look
+from onejob_contract.target import Target, UsageError, load_target, parse_url
+from onejob_contract.verdict import Exit
+from onejob_contract.wire import Response
+
+_SLOW_S = 0.5
+_CLOCK_S = 5.0
+_PATIENCE_S = 10.0
+
+
+@click.command()
+@click.argument("url", required=False)
+@click.option(
+    "--target",
+    "target_file",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Target file (onejob.toml).",
+)
+def doctor(url: str | None, target_file: Path | None) -> None:
+    """Look at the server at URL with a handful of requests and say whether it can be judged.
+
+    \b
+    Exit codes: 0 everything can be judged, 2 usage error, 3 something cannot.
+    """
+    try:
+        if url is None and target_file is None:
+            raise UsageError("name a URL, for example http://127.0.0.1:5000, or a --target file.")
+        target = load_target(target_file, url) if target_file else Target(parse_url(url or ""))
+    except UsageError as error:
+        click.echo(f"onejob doctor: {error}", err=True)
+        sys.exit(Exit.USAGE)
+    client = Client(target)
+    try:
+        seen = look(client, min(_PATIENCE_S, target.job_timeout_s))
+    except NotJudgeable as error:
+        click.echo(f"no   {error}")
+        sys.exit(Exit.NOT_JUDGED)
+    finally:
+        client.close()
+    troubled = False
+    for mark, finding, advice in _findings(target, seen):
+        troubled |= mark == "no"
+        click.echo(f"{mark:<4} {finding}")
+        if advice:
+            click.echo(f"     -> {advice}")
+    click.echo("everything can be judged" if not troubled else "a run would be inconclusive")
+    sys.exit(Exit.NOT_JUDGED if troubled else Exit.CONFORMANT)
+
+
+def _findings(target: Target, seen: Preflight) -> Iterator[tuple[str, str, str]]:
+    """Mark (ok, note, no), finding, advice."""
+    around = seen.surroundings
+    yield "ok", f"{target.origin} is reachable and speaks this API (server {seen.server})", ""
+    for step in seen.first_steps:
+        request = step.exchange.request
+        if step.answer is None:
+            yield (
+                "note",
+                f"{request.method} {request.target} -> {step.reading.actual}",
+                "this is not as documented; a run will say more",
+            )
+    slow = around.latency_s > _SLOW_S
+    yield (
+        "note" if slow else "ok",
+        f"a request takes {around.latency_s * 1000:.1f} ms",
+        "use --profile standard or thorough: quick may be cut short" if slow else "",
+    )
+    if seen.one_at_a_time:
+        yield "note", "an open connection keeps others waiting: the kit closes each one", ""
+    if around.update_status:
+        yield "ok", f"/update_status can be used: {around.update_status_reason}", ""
+    elif around.live_worker:
+        yield (
+            "no",
+            f"/update_status is out of reach: {around.update_status_reason}",
+            "let the kit reach it, or declare update_status = false under [capabilities] in a target file",
+        )
+    else:
+        yield (
+            "no",
+            f"nobody completes jobs: /update_status is out of reach ({around.update_status_reason}) and no worker was seen",
+            "let the kit reach /update_status, or start the worker",
+        )
+    if around.live_worker:
+        yield (
+            "note",
+            "the server's own worker completes jobs",
+            "stop it while the kit runs, or some locks end before they can be watched (inconclusive)",
+        )
+    for fault in target.faults.values():
+        yield "ok", f"the fault {fault.name} is declared", ""
+    if not target.faults:
+        yield (
+            "note",
+            "no faults are declared",
+            "four documented failures of publish stay not-applicable; see docs/faults.md",
+        )
+    skew = _clock_skew(seen.first_steps[0].exchange.response)
+    if skew is not None and abs(skew) > _CLOCK_S:
+        yield (
+            "note",
+            f"the server's clock is {skew:+.0f} s from ours",
+            "mind it when you look for requests in its log",
+        )
+    if target.upload_root is not None and not target.upload_root.is_dir():
+        yield (
+            "no",
+            f"upload_root {target.upload_root} is no folder here",
+            "correct it in the target file, or take it out",
+        )
+
+
+def _clock_skew(response: Response | None) -> float | None:
+    date = response.header("Date") if response else None
+    if date is None:
+        return None
+    try:
+        theirs = parsedate_to_datetime(date)
+    except ValueError:
+        return None
+    if theirs.tzinfo is None:
+        theirs = theirs.replace(tzinfo=datetime.UTC)
+    return (theirs - datetime.datetime.now(datetime.UTC)).total_seconds()

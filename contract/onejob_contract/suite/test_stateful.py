@@ -1,0 +1,24 @@
+"""Walks over several sessions and jobs at once, every answer judged by the one model."""
+
+from onejob_contract.checks import Cost, proves
+from onejob_contract.findings import NotApplicable
+from onejob_contract.iut import Iut
+
+FAST_MOVES = 40
+SLOW_MOVES = 10
+SLOW_S = 0.02
+
+
+@proves("LOCK-ONE-ACTIVE-JOB", "LOCK-PER-SESSION", "STATUS-PER-JOB", cost=Cost.VOLUME)
+def test_any_walk_over_several_sessions_is_answered_as_the_model_says(iut: Iut) -> None:
+    """Publishes, polls, reports and incomplete requests as Hypothesis chooses them."""
+    if iut.run.profile.name == "quick":
+        raise NotApplicable("Hypothesis takes longer to load than the quick profile can spare")
+    from onejob_contract.machine import Walks  # noqa: PLC0415 (only runs that need it)
+
+    slow = iut.run.surroundings.latency_s > SLOW_S
+    walks = Walks(iut, iut.rounds(1, 120, 3000), SLOW_MOVES if slow else FAST_MOVES)
+    walks.explore()
+    iut.run.measured["walks of the state machine"] = str(walks.walked)
+    if not walks.walked and walks.cut is not None:
+        raise walks.cut
