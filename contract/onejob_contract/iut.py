@@ -404,6 +404,7 @@ class Iut:
             )
         if reading.answer in allowed:
             return
+        shown = tuple(self.trace)  # what the next line asks about is no part of what went wrong
         if self._worker_explains(step, allowed):
             raise Unobservable("the server's own worker finished the job first", again=True)
         misspelt = Answer.BUSY in allowed and _is_refusal(step)
@@ -414,7 +415,7 @@ class Iut:
             base if misspelt else blame or base,
             " or ".join(documented_text(answer) for answer in sorted(allowed)),
             reading.actual,
-            self.trace,
+            shown,
             allowed=allowed,
         )
         if misspelt and blame != base:
