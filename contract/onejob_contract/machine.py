@@ -61,7 +61,7 @@ class Walks:
         )
         while self._more:
             machine = seed(self.iut.random.getrandbits(64))(lambda: Machine(self))
-            run_state_machine_as_test(machine, settings=settled)
+            run_state_machine_as_test(machine, settings=settled)  # type: ignore[arg-type]
             if self.failure is not None:
                 raise self.failure
 
