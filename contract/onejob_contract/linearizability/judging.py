@@ -384,7 +384,7 @@ def _latest_completion_start(window: Window) -> Instant:
     return max(window.completed_from, max(starts, default=-math.inf))
 
 
-def _unexplained(busy: list[Operation], groups: Iterable[list[Candidate]]) -> list[Operation]:
+def _unexplained(busy: list[Operation], groups: Sequence[list[Candidate]]) -> list[Operation]:
     """Keep the busy publishes that may lie where no job can have held the session.
 
     Between two jobs whose order is certain the session need not have been free but from the
@@ -393,10 +393,14 @@ def _unexplained(busy: list[Operation], groups: Iterable[list[Candidate]]) -> li
     """
     held: list[tuple[Instant, Instant]] = []
     free_from = -math.inf
-    for group in groups:
-        (window, *others) = group[0]
-        if len(group) == 1 and not others and not window.granted_untold:
-            held.append((max(window.grant_from, free_from), window.completed_until))
+    for group, following in pairwise([*groups, []]):
+        if _has_one_place(group):
+            window = group[0][0]
+            until = window.completed_until
+            if following and not _has_one_place(following):
+                first = min(w.grant_from for candidate in following for w in candidate)
+                until = max(window.completed_from, min(until, first))
+            held.append((max(window.grant_from, free_from), until))
         else:
             cores = ((w.grant_until, w.completed_from) for (w, *more) in group if not more)
             held += [(start, end) for start, end in cores if start < end]
@@ -412,6 +416,11 @@ def _unexplained(busy: list[Operation], groups: Iterable[list[Candidate]]) -> li
         if (end := publish.returned_ns) is not None
         and ends[bisect_right(starts, end)] < publish.invoked_ns
     ]
+
+
+def _has_one_place(group: list[Candidate]) -> bool:
+    """Say whether the group is one job, told of its grant, whose bounds leave no choice."""
+    return len(group) == 1 and len(group[0]) == 1 and not group[0][0].granted_untold
 
 
 def _is_complete(job: Job, watermark: Instant) -> bool:
