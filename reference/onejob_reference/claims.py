@@ -24,7 +24,8 @@ class Claim:
 
 _is_the_job = jobs.c.job_id == bindparam("the_job")
 _is_unclaimed = or_(jobs.c.lease_until.is_(None), jobs.c.lease_until <= Now())
-_lease_end = Now() + bindparam("the_lease", type_=Double)
+_lease = bindparam("the_lease", type_=Double)
+_lease_end = Now() + _lease
 
 _OLDEST = Statement(
     select(jobs.c.job_id)
@@ -43,6 +44,13 @@ _RENEW = Statement(
     .where(_is_the_job & (jobs.c.attempt == bindparam("the_attempt")) & is_processing)
     .values(lease_until=_lease_end)
 )
+_WAKE = Statement(
+    update(jobs)
+    .where(is_processing & _is_unclaimed & (jobs.c.woken_at <= Now() - _lease))
+    .values(woken_at=Now())
+    .returning(jobs.c.job_id)
+)
+_IS_ACTIVE = Statement(select(jobs.c.job_id).where(_is_the_job & is_processing))
 
 
 class Claims:
@@ -72,3 +80,13 @@ class Claims:
                 _RENEW, the_job=claim.job_id, the_attempt=claim.attempt, the_lease=self.lease
             )
         return touched == 1
+
+    def overdue(self) -> list[str]:
+        """Return the jobs nobody works on, each at most once per lease whoever asks."""
+        with self._database.writing() as transaction:
+            return [job_id for (job_id,) in transaction.rows(_WAKE, the_lease=self.lease)]
+
+    def is_active(self, job_id: str) -> bool:
+        """Whether the job was accepted and is not completed."""
+        with self._database.reading() as transaction:
+            return bool(transaction.rows(_IS_ACTIVE, the_job=job_id))

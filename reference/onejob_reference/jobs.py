@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import uuid
 from typing import BinaryIO
 
 import structlog
@@ -18,6 +17,7 @@ from onejob_reference.errors import (
     StatusNotFound,
 )
 from onejob_reference.grants import Grants
+from onejob_reference.job_id import is_job_id, new_job_id
 from onejob_reference.uploads import Uploads
 
 log = structlog.get_logger()
@@ -42,7 +42,7 @@ class Jobs:
         """
         if self._is_busy(session):  # known early, spares the disk a refused upload
             raise SessionBusy
-        job_id = str(uuid.uuid4())
+        job_id = new_job_id()
         self._uploads.save(job_id, images)
         try:
             self._grants.grant(session, job_id)
@@ -88,11 +88,3 @@ class Jobs:
     def _find(self, job_id: str) -> store.Job | None:
         with self._database.reading() as transaction:
             return store.find(transaction, job_id)
-
-
-def is_job_id(text: str) -> bool:
-    """Whether the server could have given this id: only then is the database asked."""
-    try:
-        return str(uuid.UUID(text)) == text
-    except ValueError:
-        return False

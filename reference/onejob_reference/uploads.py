@@ -6,12 +6,14 @@ ever part of a path.
 
 from __future__ import annotations
 
+import os
 import shutil
 from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO
 
 from onejob_reference.errors import JobDirFailed, SaveFailed
+from onejob_reference.job_id import is_job_id
 
 NAMES = ("image1", "image2")
 _COPY_BUFFER = 256 * 1024
@@ -42,6 +44,17 @@ class Uploads:
         except OSError as failure:
             self.remove(job_id)
             raise SaveFailed(failure.strerror or "no reason given") from failure
+
+    def left_since(self, moment: float) -> list[str]:
+        """Return the job ids whose folders have not changed since `moment` (seconds since 1970)."""
+        found = []
+        with os.scandir(self._root) as entries:
+            for entry in entries:
+                if is_job_id(entry.name) and entry.is_dir(follow_symlinks=False):
+                    with suppress(FileNotFoundError):
+                        if entry.stat(follow_symlinks=False).st_mtime <= moment:
+                            found.append(entry.name)
+        return found
 
     def remove(self, job_id: str) -> None:
         """Remove what is left of the job's images; a folder with foreign files in it stays."""

@@ -6,6 +6,8 @@ from typing import Protocol
 
 from onejob_reference.dispatch.local import LocalDispatcher
 
+BROKERS = ("redis", "rediss", "amqp", "amqps")
+
 
 class Dispatcher(Protocol):
     """Tells workers that a job waits. Losing a call costs time, never the job."""
@@ -14,12 +16,18 @@ class Dispatcher(Protocol):
         """Tell some worker about the job; returns soon and raises nothing."""
 
 
-def open_dispatcher(url: str) -> Dispatcher:
-    """Open the dispatcher for `local:` or a broker URL.
-
-    Raises ValueError for a URL of neither.
-    """
+def uses_broker(url: str) -> bool:
+    """Whether the dispatch URL names a broker. Raises ValueError if it names nothing we know."""
     scheme = url.partition(":")[0]
-    if scheme == "local":
+    if scheme not in {"local", *BROKERS}:
+        raise ValueError(f"no dispatch through {scheme + ':'!r}; use local:, redis:// or amqp://")
+    return scheme in BROKERS
+
+
+def open_dispatcher(url: str) -> Dispatcher:
+    """Open the dispatcher for `local:` or a broker URL. Raises ValueError for any other."""
+    if not uses_broker(url):
         return LocalDispatcher()
-    raise ValueError(f"no dispatch through {scheme + ':'!r}; use local:")
+    from onejob_reference.dispatch.broker import BrokerDispatcher  # noqa: PLC0415 - Celery is heavy
+
+    return BrokerDispatcher(url)

@@ -1,0 +1,99 @@
+"""Dispatch through a Celery broker, for workers on other machines than the server.
+
+The job table stays the truth: a message only wakes a worker, which then claims the job or
+finds nothing to claim. So no message matters: lost ones are made up for by the reaper,
+repeated and late ones do nothing.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import structlog
+from celery import Celery, signals  # type: ignore[import-untyped]
+
+_QUEUE = TASK = "onejob.perform"
+_PATIENCE_S = 2
+# Without these, kombu tries to reach a dead broker for ever, inside a request.
+_GIVE_UP_SOON = {
+    "max_retries": 1,
+    "interval_start": 0,
+    "interval_step": 0,
+    "interval_max": 0,
+    "connect_retries_timeout": _PATIENCE_S,
+    "socket_connect_timeout": _PATIENCE_S,
+    "socket_timeout": _PATIENCE_S,
+}
+
+log = structlog.get_logger()
+
+
+class BrokerDispatcher:
+    """Sends one message per job to the broker at `url`."""
+
+    def __init__(self, url: str) -> None:
+        self._celery = _celery(url)
+        if url.startswith("redis"):
+            self._celery.conf.broker_transport_options = _GIVE_UP_SOON
+        else:
+            options = {k: v for k, v in _GIVE_UP_SOON.items() if not k.startswith("socket")}
+            self._celery.conf.broker_transport_options = options
+
+    def wake(self, job_id: str) -> None:
+        """See `Dispatcher.wake`."""
+        try:
+            self._celery.send_task(TASK, args=[job_id], queue=_QUEUE, retry=False)
+        except Exception as failure:  # kombu passes on whatever its transports raise
+            log.warning("broker out of reach", job=job_id, reason=type(failure).__name__)
+
+
+def listen(
+    url: str, perform: Callable[[str], None], ready: Callable[[], None], stop: threading.Event
+) -> None:
+    """Call `perform` with the job id of each message, one at a time, until SIGTERM.
+
+    `ready` is called once messages arrive; `stop` is set when the end begins, and the message
+    in hand is finished before this returns.
+    """
+    app = _celery(url)
+
+    @app.task(name=TASK)  # type: ignore[untyped-decorator]
+    def told(job_id: str) -> None:
+        perform(job_id)
+
+    def now_ready(**_: Any) -> None:
+        ready()
+
+    def now_stopping(**_: Any) -> None:
+        stop.set()
+
+    signals.worker_ready.connect(now_ready, weak=False)
+    signals.worker_shutting_down.connect(now_stopping, weak=False)
+    app.Worker(
+        pool="threads",
+        concurrency=1,
+        queues=[_QUEUE],
+        quiet=True,
+        without_gossip=True,
+        without_mingle=True,
+    ).start()
+
+
+def _celery(url: str) -> Celery:
+    app = Celery("onejob", broker=url, set_as_current=False)
+    app.conf.update(
+        accept_content=["json"],
+        broker_connection_timeout=_PATIENCE_S,
+        broker_connection_max_retries=None,
+        broker_connection_retry_on_startup=True,
+        task_acks_late=True,
+        task_ignore_result=True,
+        task_reject_on_worker_lost=True,
+        task_serializer="json",
+        worker_hijack_root_logger=False,
+        worker_prefetch_multiplier=1,
+        worker_redirect_stdouts=False,
+    )
+    return app
