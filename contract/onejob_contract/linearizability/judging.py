@@ -342,6 +342,8 @@ class Judge:
             return NoOrder(name, session, result, tuple(c[0] for c in settled))
         for window, *_ in settled:
             window.job.successor = rest[0][0].job
+            if not _is_complete(window.job, watermark):
+                self._late[window.job.name] = window.job
         record.fronts = result
         record.jobs = [window.job for (window, *_) in rest]
         free_from = min(front.free_from for front in result)
@@ -407,7 +409,8 @@ def _unexplained(busy: list[Operation], groups: Sequence[list[Candidate]]) -> li
         free_from = max(free_from, *(w.completed_from for windows in group for w in windows))
     if not held:
         return busy
-    held.sort()
+    # Stable: of two that begin at one instant the one granted later counts.
+    held.sort(key=lambda span: span[0])
     starts = [start for start, _ in held]
     ends = [-math.inf, *(end for _, end in held)]
     return [
