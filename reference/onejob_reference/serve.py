@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from flask import Flask
 from gunicorn.app.base import BaseApplication  # type: ignore[import-untyped]
-from gunicorn.workers.gthread import ThreadWorker  # type: ignore[import-untyped]
 
 from onejob_reference import logs
 from onejob_reference.app import create_app
 from onejob_reference.database import Database
+from onejob_reference.gateway import GatewayWorker
 from onejob_reference.schema import create_tables
 from onejob_reference.settings import Settings
-from onejob_reference.whole_request import WholeRequest
 
 _KEEP_ALIVE_S = 75
 _GRACE_S = 10
@@ -24,6 +21,7 @@ class Server(BaseApplication):  # type: ignore[misc] # gunicorn has no types
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
+        self.max_upload = settings.max_upload
         super().__init__()
 
     def load_config(self) -> None:
@@ -33,7 +31,7 @@ class Server(BaseApplication):  # type: ignore[misc] # gunicorn has no types
             "bind": settings.bind,
             "workers": settings.processes,
             "threads": settings.threads,
-            "worker_class": "onejob_reference.serve.ThreadWorker",
+            "worker_class": "onejob_reference.gateway.GatewayWorker",
             "keepalive": _KEEP_ALIVE_S,
             "graceful_timeout": _GRACE_S,
             "limit_request_line": 8190,
@@ -46,11 +44,10 @@ class Server(BaseApplication):  # type: ignore[misc] # gunicorn has no types
         for name, value in chosen.items():
             self.cfg.set(name, value)
 
-    def load(self) -> Any:
+    def load(self) -> Flask:
         """Build the application in a server process, after the fork."""
         logs.configure()
-        app: Flask = create_app(self._settings)
-        return WholeRequest(app.wsgi_app)
+        return create_app(self._settings)
 
 
 def serve(settings: Settings) -> None:
@@ -62,7 +59,7 @@ def serve(settings: Settings) -> None:
     Server(settings).run()
 
 
-def _announce(worker: ThreadWorker) -> None:
+def _announce(worker: GatewayWorker) -> None:
     """Tell whoever started us where we listen, once the first process takes requests."""
     if worker.age == 1:
         listener = worker.sockets[0]

@@ -1,29 +1,62 @@
-"""Read a request to its end before answering it.
+"""Take a request in whole before the application sees it.
 
 A server that refuses an upload half-way and closes resets the connection, and the client
-never sees the refusal.
+never sees the refusal; and a thread that waits for a slow client inside the application
+looks the same as one that works. Small bodies stay in memory, others wait in a file.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import TYPE_CHECKING
+import tempfile
+from collections.abc import Callable, Iterable
+from typing import IO, TYPE_CHECKING
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
 _PIECE = 64 * 1024
+_IN_MEMORY = 512 * 1024
+_READ_AT_MOST = 4  # times the limit: beyond that a client is not worth an answer
 
 
 class WholeRequest:
-    """WSGI middleware: whatever the application left unread is read and dropped."""
+    """WSGI middleware. `limit` is the largest body in bytes that the application gets.
 
-    def __init__(self, application: WSGIApplication) -> None:
+    Of a larger one it gets `limit + 1` bytes, enough to refuse it; the rest is read and
+    dropped. `arrived` is called with the environment once the request is complete.
+    """
+
+    def __init__(
+        self,
+        application: WSGIApplication,
+        limit: int,
+        arrived: Callable[[WSGIEnvironment], None],
+    ) -> None:
         self._application = application
+        self._limit = limit
+        self._arrived = arrived
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         """Answer one request."""
-        answer = self._application(environ, start_response)
-        while environ["wsgi.input"].read(_PIECE):
-            pass
-        return answer
+        if "CONTENT_LENGTH" not in environ and "HTTP_TRANSFER_ENCODING" not in environ:
+            self._arrived(environ)
+            return self._application(environ, start_response)
+        with tempfile.SpooledTemporaryFile(max_size=_IN_MEMORY) as body:
+            received = self._read(environ["wsgi.input"], body)
+            self._arrived(environ)
+            announced = int(environ.get("CONTENT_LENGTH") or 0)
+            if received < min(announced, _READ_AT_MOST * self._limit):
+                start_response("400 Bad Request", [("Content-Type", "application/json")])
+                return [b'{"error": "The request ended before its announced length"}\n']
+            environ["wsgi.input"] = body
+            # Taken in full, since the file goes when this returns; answers to uploads are small.
+            return list(self._application(environ, start_response))
+
+    def _read(self, source: IO[bytes], body: IO[bytes]) -> int:
+        """Copy at most `limit + 1` bytes into `body`, which ends rewound; return all received."""
+        received = 0
+        while received <= _READ_AT_MOST * self._limit and (piece := source.read(_PIECE)):
+            body.write(piece[: max(0, self._limit + 1 - received)])
+            received += len(piece)
+        body.seek(0)
+        return received
