@@ -78,6 +78,8 @@ def read(call: Call, exchange: Exchange) -> Reading:
     json_type = media_type(response) == "application/json"
     try:
         body = json.loads(response.body)
+        # Half a surrogate pair can be written in JSON, but it is no text that could be sent back.
+        json.dumps(body, ensure_ascii=False).encode()
     except (ValueError, RecursionError):
         return Reading(None, actual, json_type)
     for documented in _answers()[call].get(response.status, ()):

@@ -6,6 +6,7 @@ import datetime
 import os
 import signal
 import sys
+import traceback
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from pathlib import Path
@@ -82,6 +83,7 @@ from onejob_contract.verdict import Exit
 )
 @click.option("--fail-fast", is_flag=True, help="Stop at the first broken requirement.")
 def check(
+    *,
     url: str | None,
     profile: str,
     worker: str | None,
@@ -103,7 +105,7 @@ def check(
       2  usage error
       3  could not judge (unreachable, died, nothing selected, too little observed)
       4  fault of the kit itself
-    """
+    """  # noqa: D301 (click's mark for a block that keeps its lines)
     console = Console()
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
@@ -125,6 +127,9 @@ def check(
     except KeyboardInterrupt:
         click.echo("onejob check: interrupted, nothing was judged", err=True)
         code = Exit.NOT_JUDGED
+    except Exception:  # a fault of ours must not end like a verdict: Python would exit with 1
+        click.echo(f"onejob check: a fault of the kit: {traceback.format_exc()}", err=True)
+        code = Exit.KIT_FAULT
     sys.exit(code)
 
 
@@ -154,7 +159,8 @@ def _judge(
     plugin = SuitePlugin(session, terminal)
     # What else is installed, or configured where the user stands, must not change a verdict.
     os.environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"
-    os.environ.pop("PYTEST_ADDOPTS", None)
+    for variable in ("PYTEST_ADDOPTS", "PYTEST_PLUGINS"):
+        os.environ.pop(variable, None)
     arguments = [
         str(SUITE),
         "-c",
@@ -179,7 +185,10 @@ def _judge(
     conclusion = session.conclusion()
     terminal.tell(session, conclusion)
     if report is not None:
-        write_report(session, started_at, report)
+        try:
+            write_report(session, started_at, report)
+        except OSError as error:
+            raise UsageError(f"cannot write the report to {report}: {error.strerror}.") from None
         console.print(f"report in {report}", markup=False, highlight=False, soft_wrap=True)
     return conclusion.exit
 
