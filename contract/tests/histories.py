@@ -132,7 +132,18 @@ def random_history(random: Random, *, live_worker: bool) -> list[Operation]:
     )
     for _ in range(random.choice((0, 1, 1, 2))):
         history = mutated(random, history) if history else history
-    return history
+    return without_too_many_unknown_publishes(history)
+
+
+def without_too_many_unknown_publishes(history: list[Operation]) -> list[Operation]:
+    """Keep three at most: the oracle's effort is exponential in them."""
+    untold = [
+        operation
+        for operation in history
+        if operation.operation is OperationKind.PUBLISH and operation.outcome is Outcome.UNKNOWN
+    ]
+    surplus = {id(operation) for operation in untold[3:]}
+    return [operation for operation in history if id(operation) not in surplus]
 
 
 def _forget_answer(operation: Operation) -> Operation:

@@ -153,9 +153,15 @@ class Judge:
                     self._found = self._settle(name, record, watermark_ns, budget)
         except BudgetExceeded:
             pass  # Nothing is lost: what could not be settled now stays open.
-        for name in [n for n, job in self._ungranted.items() if _says_nothing(job, watermark_ns)]:
-            del self._ungranted[name], self._jobs[name]
+        self._forget_unknown_ids(watermark_ns)
         self._seconds += time.perf_counter() - started
+
+    def _forget_unknown_ids(self, watermark: int) -> None:
+        """Forget ids nobody was granted, unless a publish of unknown outcome may turn out so."""
+        if not any(record.untold for record in self._records.values()):
+            names = [n for n, job in self._ungranted.items() if _says_nothing(job, watermark)]
+            for name in names:
+                del self._ungranted[name], self._jobs[name]
 
     def judgement(self) -> Judgement:
         """Judge everything added so far as a whole history."""
