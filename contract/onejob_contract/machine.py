@@ -29,7 +29,7 @@ _BATCH = 10
 sessions = st.integers(0, _SESSIONS - 1)
 ages = st.integers(0, 2)
 orders_of_fields = st.permutations(range(FIELDS))
-too_few_fields = st.sets(st.integers(0, FIELDS - 1), max_size=FIELDS - 1)
+too_few_fields = st.sets(st.integers(0, FIELDS - 1), min_size=1, max_size=FIELDS - 1)
 too_few_members = st.sets(st.sampled_from(MEMBERS), max_size=len(MEMBERS) - 1)
 
 

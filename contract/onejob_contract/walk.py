@@ -12,13 +12,11 @@ import uuid
 from collections.abc import Collection, Sequence
 from typing import Final
 
-from onejob_contract.client import Step, operation_of, publish_request
+from onejob_contract.client import publish_request
 from onejob_contract.documented import Answer, Call
-from onejob_contract.findings import Unobservable, Violation
-from onejob_contract.history import OperationKind, Outcome
-from onejob_contract.iut import Iut, Job, Seen
-from onejob_contract.model import SessionState, expected
-from onejob_contract.model import step as follow
+from onejob_contract.expectations import Expectations
+from onejob_contract.history import OperationKind
+from onejob_contract.iut import Iut, Job
 from onejob_contract.wire import Request
 from onejob_fixtures.forms import encode
 from onejob_fixtures.names import CONFUSABLE_PAIRS, SESSION_STEMS, SessionStem
@@ -29,16 +27,6 @@ MEMBERS: Final = ("jobId", "resultUrl")
 STEMS: Final = tuple(stem for stem in SESSION_STEMS.values() if stem.nonce_as == "text")
 PAIRS: Final = tuple(pair for pair in CONFUSABLE_PAIRS.values() if pair.first.nonce_as == "text")
 """Session ids that show their nonce, so that a replay can give them a fresh one."""
-_NEW: Final = frozenset({SessionState()})
-_ANSWERS: Final = {
-    OperationKind.PUBLISH: {Outcome.GRANTED: Answer.GRANTED, Outcome.BUSY: Answer.BUSY},
-    OperationKind.UPDATE: {Outcome.OK: Answer.UPDATED, Outcome.NOT_FOUND: Answer.UNKNOWN_JOB},
-    OperationKind.STATUS: {
-        Outcome.PROCESSING: Answer.PROCESSING,
-        Outcome.COMPLETED: Answer.COMPLETED,
-        Outcome.NOT_FOUND: Answer.NOT_FOUND,
-    },
-}
 
 
 class Walk:
@@ -47,7 +35,7 @@ class Walk:
     def __init__(self, iut: Iut) -> None:
         self._iut = iut
         self._sessions: list[str] = []
-        self._states: dict[str, frozenset[SessionState]] = {}
+        self._expectations = Expectations(iut)
         self._jobs: dict[str, list[Job]] = {}
         self._urls: dict[str, str] = {}
         iut.trace.clear()
@@ -61,11 +49,12 @@ class Walk:
         """A complete publish on a session, its fields in this order."""
         session = self._sessions[number]
         parts = self._iut.parts(session)
-        allowed = self._allowed(session, OperationKind.PUBLISH)
+        allowed = self._expectations.allowed(session, OperationKind.PUBLISH)
         seen = self._iut.publish_parts(session, [parts[index] for index in order])
-        step = self._follow(session, seen.is_arranged(*allowed))
-        if step.granted_job is not None:
-            self._jobs.setdefault(session, []).append(Job(step.granted_job, session))
+        self._expectations.follow(session, seen.is_arranged(*allowed))
+        job = seen.step.granted_job
+        if job is not None:
+            self._jobs.setdefault(session, []).append(Job(job, session))
 
     def publish_incomplete(self, number: int, kept: Collection[int]) -> None:
         """A publish with some of the fields only; 0 is the sessionId."""
@@ -74,7 +63,7 @@ class Walk:
         form = encode([parts[index] for index in sorted(kept)])
         allowed = {Answer.MISSING_IMAGE} if not {1, 2} <= set(kept) else set()
         if 0 in kept:
-            if Answer.BUSY in self._allowed(session, OperationKind.PUBLISH):
+            if self._expectations.is_held(session):
                 allowed.add(Answer.BUSY)
             seen = self._iut.publish(session, form)
         else:
@@ -88,10 +77,8 @@ class Walk:
         if job is None:
             self._iut.status(self._unknown()).is_arranged(Answer.NOT_FOUND)
         else:
-            seen = self._iut.status(job)
-            self._follow(
-                session, seen.is_arranged(*self._allowed(session, OperationKind.STATUS, job))
-            )
+            allowed = self._expectations.allowed(session, OperationKind.STATUS, job.id)
+            self._expectations.follow(session, self._iut.status(job).is_arranged(*allowed))
 
     def report(self, number: int, age: int, *, same_url: bool) -> None:
         """The worker's report of a job, or of an unknown one where there is no job of that age.
@@ -105,11 +92,8 @@ class Walk:
             return
         if same_url:
             url = self._urls.get(job.id, url)
-        allowed = set(self._allowed(session, OperationKind.UPDATE, job))
-        if Answer.UNKNOWN_JOB in allowed:
-            allowed.add(Answer.MISSING_FIELD)  # late: anything documented is right
-        seen = self._iut.update(job, url).is_arranged(*allowed)
-        self._follow(session, seen)
+        allowed = self._expectations.allowed(session, OperationKind.UPDATE, job.id)
+        self._expectations.follow(session, self._iut.update(job, url).is_arranged(*allowed))
         self._urls[job.id] = url
 
     def report_incomplete(self, number: int, age: int, members: Collection[str]) -> None:
@@ -129,13 +113,10 @@ class Walk:
     def finish(self) -> None:
         """Complete what is active, and read every job of the walk for the last time."""
         for number, session in enumerate(self._sessions):
-            if self._iut.run.surroundings.update_status and self._is_held(session):
+            if self._iut.run.surroundings.update_status and self._expectations.is_held(session):
                 self.report(number, 0, same_url=False)
             for age in range(len(self._jobs.get(session, ()))):
                 self.read(number, age)
-
-    def _is_held(self, session: str) -> bool:
-        return any(state.holder for state in self._states.get(session, _NEW))
 
     def _job(self, number: int, age: int) -> tuple[str, Job | None]:
         session = self._sessions[number]
@@ -146,37 +127,3 @@ class Walk:
         if self._iut.random.random() < 0.5:
             return f"no-such-job-{self._iut.nonce()}"
         return str(uuid.UUID(int=self._iut.random.getrandbits(128), version=4))
-
-    def _allowed(self, session: str, kind: OperationKind, job: Job | None = None) -> list[Answer]:
-        outcomes = {
-            outcome
-            for state in self._states.get(session, _NEW)
-            for outcome in expected(state, kind, job.id if job else None)
-        }
-        return [_ANSWERS[kind][outcome] for outcome in sorted(outcomes)]
-
-    def _follow(self, session: str, seen: Seen) -> Step:
-        """Move the model on. The answer is documented here, so only its URL can be wrong."""
-        step = seen.step
-        operation = operation_of(step, "walk")
-        if operation is None:
-            return step
-        before = self._states.get(session, _NEW)
-        after = frozenset(state for one in before for state in follow(one, operation))
-        if not after:
-            self._blame_url(step, before)
-        self._states[session] = after
-        return step
-
-    def _blame_url(self, step: Step, states: Collection[SessionState]) -> None:
-        read = step.reading.member("image_url")
-        if self._iut.run.has_worker and read not in self._iut.run.reported_urls:
-            raise Unobservable("the server's own worker finished the job first", again=True)
-        urls = sorted({state.url_of(step.job) or "" for state in states})
-        raise Violation(
-            "STATUS-RESULT-URL",
-            "image_url " + " or ".join(map(repr, urls)),
-            f"image_url {read!r}",
-            self._iut.trace,
-            allowed=frozenset({Answer.COMPLETED}),
-        )
