@@ -48,6 +48,9 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--jobs", type=int, default=2, help="servers judged at the same time")
     parser.add_argument("--fail-fast", action="store_true", help="stop each run at its first find")
+    parser.add_argument(
+        "--own", action="store_true", help="judge each mutant by the requirement it breaks only"
+    )
     parser.add_argument("--freedoms", action="store_true", help="unusual servers only")
     parser.add_argument("--markdown", type=Path, help="write the matrix as a table to this file")
     options = parser.parse_args()
@@ -119,6 +122,8 @@ def _judged(server: Server, options: argparse.Namespace) -> Row:
             ]
             if options.fail_fast and isinstance(server, Mutant):
                 command.append("--fail-fast")
+            if options.own and isinstance(server, Mutant):
+                command += ["--select", server.breaks]
             done = subprocess.run(
                 command, capture_output=True, text=True, timeout=1800, check=False
             )

@@ -141,6 +141,23 @@ class Client:
             reading = Reading(None, describe_exchange(exchange), json_type=True)
         return Step(None, exchange, reading, session)
 
+    def give_up(self, request: Request, bytes_of_body: int, who: str, session: str) -> None:
+        """Begin a publish and reset the connection; what the server makes of it is unknown."""
+        request = self.stamped(request, who)
+        deadline = time.monotonic() + self.target.response_timeout_s
+        invoked = time.monotonic_ns()
+        try:
+            connection = Connection(self.target.origin, deadline)
+            connection.send_half(request, bytes_of_body, deadline)
+            connection.abort()
+        except WireError:
+            return
+        self.history.append(
+            Operation(
+                session, who, OperationKind.PUBLISH, None, None, invoked, None, Outcome.UNKNOWN
+            )
+        )
+
     def recorded(
         self,
         call: Call,

@@ -15,7 +15,7 @@ from functools import cache
 from random import Random
 from typing import Final, TypeVar
 
-from onejob_contract.client import Step, update_request
+from onejob_contract.client import Step, publish_request, update_request
 from onejob_contract.documented import (
     Answer,
     Call,
@@ -273,6 +273,12 @@ class Iut:
                 self.run.unfinished.pop(racer.job, None)
         return steps
 
+    def give_up(self, session: str, share: float) -> None:
+        """Publish, but reset the connection when this share of the form was sent."""
+        request = publish_request(self.form(session))
+        sent = int(len(request.body) * share)
+        self.run.client.give_up(request, sent, self.check, session)
+
     # --- arranging ------------------------------------------------------------------------
 
     def active_job(self, session: str | None = None) -> Job:
@@ -301,6 +307,15 @@ class Iut:
     def must_grant(self, session: str) -> Job:
         """Judge: the session is free, so a publish is granted."""
         return self._job_of(self.publish(session).must_be(Answer.GRANTED), session)
+
+    def must_become_free(self, session: str) -> Job:
+        """Judge: a publish is granted before long, though something may still be clearing up."""
+        deadline = time.monotonic() + self.run.target.response_timeout_s
+        pause = 0.002
+        while (seen := self.publish(session)).answer is Answer.BUSY and time.monotonic() < deadline:
+            self.run.stop.wait(pause)
+            pause = min(0.25, pause * 2)
+        return self._job_of(seen.must_be(Answer.GRANTED), session)
 
     def must_hold(self, job: Job) -> None:
         """Judge: the job is active, so its status is processing and its session is busy."""

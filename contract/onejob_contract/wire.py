@@ -168,6 +168,11 @@ class Connection:
         self._tail = data[-1:]
         self._send(data[:-1], deadline)
 
+    def send_half(self, request: Request, bytes_of_body: int, deadline: float) -> None:
+        """Send the headers and the beginning of the body only."""
+        data = self._encoded(request)
+        self._send(data[: len(data) - len(request.body) + bytes_of_body], deadline)
+
     def send_tail(self, deadline: float) -> None:
         """Send the last byte: from here on the server can act on the whole request."""
         self._send(self._tail, deadline)

@@ -284,6 +284,18 @@ def test_a_refused_image_leaves_the_session_free(iut: Iut) -> None:
             iut.must_grant(session)
 
 
+@proves("LOCK-FREE-AFTER-REFUSAL", "LOCK-HELD-OVER-REFUSALS", cost=Cost.VOLUME)
+def test_an_upload_given_up_half_way_changes_nothing(iut: Iut) -> None:
+    """Connections reset in the middle of the first image: a free session is free, a busy one busy."""
+    for number in iut.rounds(4, 20, 150):
+        session = iut.new_session()
+        for share in (0.1, 0.3, 0.35)[: 1 + number % 3]:
+            iut.give_up(session, share)
+        job = iut.must_become_free(session)
+        iut.give_up(session, 0.3)
+        iut.must_hold(job)
+
+
 @proves("LOCK-REUSABLE", cost=Cost.VOLUME)
 def test_one_session_has_one_job_after_another(iut: Iut) -> None:
     """A long life: grant, busy, processing, completed with its URL, free again."""
