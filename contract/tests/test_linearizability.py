@@ -12,11 +12,11 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from histories import correct_history, mutated, random_history  # noqa: E402
-from oracle import is_linearizable  # noqa: E402
+from histories import correct_history, mutated, random_history
+from oracle import is_linearizable
 
-from onejob_contract.history import Operation, OperationKind, Outcome  # noqa: E402
-from onejob_contract.linearizability import Judge, Judgement, Verdict, judge  # noqa: E402
+from onejob_contract.history import Operation, OperationKind, Outcome
+from onejob_contract.linearizability import Judge, Judgement, Verdict, judge
 
 HISTORIES = int(os.environ.get("ONEJOB_HISTORIES", "2000"))
 GROUP = 500

@@ -260,7 +260,7 @@ class Judge:
                 return Contradiction(job)
             candidates.append(candidate)
         groups = list(clusters(candidates))
-        session = self._session(_unexplained(record.busy, groups), record, budget)
+        session = self._session(_unexplained(record.busy, groups, math.inf), record, budget)
         result = session.arrange(record.fronts, groups, to_the_end=True)
         if isinstance(result, Conflict):
             return NoOrder(name, session, result, tuple(c[0] for c in candidates))
@@ -338,7 +338,7 @@ class Judge:
         groups = list(clusters(candidates))
         returned_busy = [busy for busy in record.busy if returned(busy) < watermark]
         record.busy = [busy for busy in record.busy if returned(busy) >= watermark]
-        record.busy += _unexplained(returned_busy, groups)
+        record.busy += _unexplained(returned_busy, groups, watermark)
         session = self._session(record.busy, record, budget)
         count = self._settled_groups(groups, watermark)
         settled = [candidate for group in groups[:count] for candidate in group]
@@ -392,7 +392,9 @@ def _latest_completion_start(window: Window) -> Instant:
     return max(window.completed_from, max(starts, default=-math.inf))
 
 
-def _unexplained(busy: list[Operation], groups: Sequence[list[Candidate]]) -> list[Operation]:
+def _unexplained(
+    busy: list[Operation], groups: Sequence[list[Candidate]], watermark: Instant
+) -> list[Operation]:
     """Keep the busy publishes that may lie where no job can have held the session.
 
     Between two jobs whose order is certain the session need not have been free but from the
@@ -402,10 +404,10 @@ def _unexplained(busy: list[Operation], groups: Sequence[list[Candidate]]) -> li
     held: list[tuple[Instant, Instant]] = []
     free_from = -math.inf
     for group, following in pairwise([*groups, []]):
-        if _has_one_place(group):
+        if _has_one_place(group, watermark):
             window = group[0][0]
             until = window.completed_until
-            if following and not _has_one_place(following):
+            if following and not _has_one_place(following, watermark):
                 first = min(w.grant_from for candidate in following for w in candidate)
                 until = max(window.completed_from, min(until, first))
             held.append((max(window.grant_from, free_from), until))
@@ -427,9 +429,12 @@ def _unexplained(busy: list[Operation], groups: Sequence[list[Candidate]]) -> li
     ]
 
 
-def _has_one_place(group: list[Candidate]) -> bool:
-    """Say whether the group is one job, told of its grant, whose bounds leave no choice."""
-    return len(group) == 1 and len(group[0]) == 1 and not group[0][0].granted_untold
+def _has_one_place(group: list[Candidate], watermark: Instant) -> bool:
+    """Say whether the group is one job whose grant nothing to come can move, and no choice."""
+    if len(group) > 1 or len(group[0]) > 1:
+        return False
+    window = group[0][0]
+    return not window.granted_untold and window.grant_until < watermark
 
 
 def _is_complete(job: Job, watermark: Instant) -> bool:
