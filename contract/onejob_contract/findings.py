@@ -13,6 +13,7 @@ class Violation(Exception):
 
     `steps` are the requests that show it, in order; `expected` and `actual` are sentences.
     `allowed` are the answers that would have been right for the last step, if it was about one.
+    `picture` is an SVG of what happened when, where time matters.
     `replayed` is (shown again, tried) once somebody tried; None if it cannot be replayed.
     """
 
@@ -26,6 +27,7 @@ class Violation(Exception):
         allowed: frozenset[Answer] = frozenset(),
         replayable: bool = True,
         note: str = "",
+        picture: str = "",
     ) -> None:
         super().__init__(f"{requirement}: expected {expected}; actual {actual}")
         self.requirement = requirement
@@ -35,6 +37,7 @@ class Violation(Exception):
         self.allowed = allowed
         self.replayable = replayable
         self.note = note
+        self.picture = picture
         self.replayed: tuple[int, int] | None = None
         self.times = 1
 

@@ -395,6 +395,21 @@ class Iut:
                 replayable=False,
             )
 
+    def must_fit_one_order(self, requirement: str) -> None:
+        """Judge: the history of the run so far fits an order that the model allows."""
+        judgement = self.run.judge_history()
+        self.run.measured["operations judged"] = str(judgement.operations)
+        if judgement.verdict == "undecided":
+            raise Unobservable(f"the judge could not decide: {judgement.explanation}")
+        if judgement.verdict == "violation":
+            raise Violation(
+                requirement,
+                "an order of all operations that the document allows",
+                judgement.explanation,
+                replayable=False,
+                picture=self.run.draw(judgement),
+            )
+
     def must_be_true(self, holds: bool, expected: str, actual: str) -> None:  # noqa: FBT001
         """Judge something that no answer says by itself."""
         if not holds:

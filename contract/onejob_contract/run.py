@@ -91,6 +91,17 @@ class Run:
         """Seconds since the start of the run."""
         return time.monotonic() - self.started
 
+    def draw(self, judgement: Judgement) -> str:
+        """The picture of a judgement: its witness among the operations around it."""
+        from onejob_contract.timeline import timeline  # noqa: PLC0415 (only runs that need it)
+
+        return timeline(
+            self.client.history,
+            judgement.witness,
+            session=judgement.session,
+            live_worker=self.has_worker,
+        )
+
     def worker_stopped(self) -> None:
         """From here on only the kit completes jobs."""
         self.target = replace(self.target, worker=WorkerMode.HARNESS)
@@ -115,7 +126,10 @@ class Run:
         """Record a violation; seen again it only counts, and the one that was replayed is kept."""
         with self._guard:
             for index, known in enumerate(self.violations):
-                if known.requirement == violation.requirement and known.expected == violation.expected:
+                if (
+                    known.requirement == violation.requirement
+                    and known.expected == violation.expected
+                ):
                     violation.times += known.times
                     if known.replayed is not None or violation.replayed is None:
                         known.times, violation = violation.times, known

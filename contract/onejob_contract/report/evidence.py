@@ -78,6 +78,7 @@ def as_json(violation: Violation, origin: Origin) -> dict[str, Any]:
             }
             for step in violation.steps[-SHOWN_STEPS:]
         ],
+        "picture": violation.picture,
         "steps_left_out": max(0, len(violation.steps) - SHOWN_STEPS),
     }
 

@@ -139,7 +139,7 @@ def _at_most_one_grant(iut: Iut, session: str, steps: Sequence[Step]) -> Job | N
             len(active) < 2
             and iut.run.may_have_worker
             and all(seen.answer in (Answer.PROCESSING, Answer.COMPLETED) for seen in states)
-        ):  # noqa: PLR2004
+        ):
             raise Unobservable("the server's own worker finished jobs during the race", again=True)
         raise Violation(
             iut.requirement,

@@ -146,7 +146,7 @@ def test_unknown_routes_and_methods_are_refused_politely(iut: Iut) -> None:
     ):
         seen = iut.outside(Request(method, target))
         response = seen.step.exchange.response
-        if response is None or response.status != 501:  # noqa: PLR2004
+        if response is None or response.status != 501:
             seen.must_be_harmless()
     iut.health().is_arranged(Answer.HEALTHY)
 
@@ -188,4 +188,4 @@ def test_refused_requests_change_no_session_and_no_job(iut: Iut) -> None:
 
 def _refused(response: object) -> bool:
     status = getattr(response, "status", 0)
-    return 400 <= status < 500  # noqa: PLR2004
+    return 400 <= status < 500

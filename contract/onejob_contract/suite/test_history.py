@@ -1,0 +1,59 @@
+"""The whole history: clients that run freely, and in the end everything that any check did."""
+
+from concurrent.futures import ThreadPoolExecutor
+from random import Random
+
+from onejob_contract.checks import Cost, proves
+from onejob_contract.iut import Iut
+
+CLIENTS = 6
+SESSIONS = 3
+STEPS_A_ROUND = 12
+
+
+@proves("LOCK-LINEARIZABLE", cost=Cost.VOLUME)
+def test_clients_that_run_freely_fit_one_order(iut: Iut) -> None:
+    """Six clients publish, report and poll on three sessions as they like; nobody waits."""
+    sessions = [iut.new_session() for _ in range(SESSIONS)]
+    jobs: list[str] = []
+    seeds = [iut.random.randrange(2**32) for _ in range(CLIENTS)]
+    with ThreadPoolExecutor(CLIENTS) as pool:
+        for number in iut.rounds(5, 40, 600):
+            rovers = [
+                pool.submit(
+                    _rove, iut, f"{iut.check}#{client}", Random(seed + number), sessions, jobs
+                )
+                for client, seed in enumerate(seeds)
+            ]
+            for rover in rovers:
+                rover.result()
+    iut.must_fit_one_order("LOCK-LINEARIZABLE")
+
+
+@proves("LOCK-LINEARIZABLE", cost=Cost.LAST)
+def test_the_whole_history_fits_one_order(iut: Iut) -> None:
+    """Everything all checks did, judged at once, after a small life of its own."""
+    job, url = iut.completed_job() if iut.run.surroundings.update_status else (iut.active_job(), "")
+    if url:
+        iut.must_read(job, url)
+    iut.must_fit_one_order("LOCK-LINEARIZABLE")
+
+
+def _rove(iut: Iut, who: str, random: Random, sessions: list[str], jobs: list[str]) -> None:
+    """One client: mostly publishes, and reports and polls of jobs that anybody was granted."""
+    client = iut.run.client
+    for _ in range(STEPS_A_ROUND):
+        choice = random.random()
+        if choice < 0.4 or not jobs:
+            session = random.choice(sessions)
+            job = client.publish(session, iut.form(session), who).granted_job
+            if job is not None:
+                jobs.append(job)
+                iut.run.unfinished[job] = session
+        elif choice < 0.7 and iut.run.surroundings.update_status:
+            job = jobs[-1] if random.random() < 0.8 else random.choice(jobs)
+            url = f"https://results.example.com/{job}/{random.randrange(3)}.png"
+            iut.run.reported_urls.add(url)
+            client.update(job, url, who)
+        else:
+            client.status(random.choice(jobs[-4:]), who)
