@@ -1,0 +1,1 @@
+"""A finished run as files and as text: report.json, report.html, summary.md, history.jsonl."""
