@@ -175,9 +175,9 @@ def _check_members(operation: Operation) -> None:
     if publish and operation.session is None:
         raise OperationError('a publish needs a "session"')
     if names_job != (operation.job is not None):
-        raise OperationError(f'a {outcome} {kind} {"needs" if names_job else "names no"} "job"')
+        raise OperationError(f'a {outcome} {kind} {"needs a" if names_job else "names no"} "job"')
     if names_url != (operation.url is not None):
-        raise OperationError(f'a {outcome} {kind} {"needs" if names_url else "names no"} "url"')
+        raise OperationError(f'a {outcome} {kind} {"needs a" if names_url else "names no"} "url"')
     if (outcome is Outcome.UNKNOWN) != (operation.returned_ns is None):
         raise OperationError('"returned_ns" is null exactly when the outcome is "unknown"')
     if operation.returned_ns is not None and operation.returned_ns < operation.invoked_ns:
