@@ -111,12 +111,13 @@ class Walk:
         self._iut.health().is_arranged(Answer.HEALTHY)
 
     def finish(self) -> None:
-        """Complete what is active, and read every job of the walk for the last time."""
+        """Read every job, try every session once more, and complete what is active."""
         for number, session in enumerate(self._sessions):
-            if self._iut.run.surroundings.update_status and self._expectations.is_held(session):
-                self.report(number, 0, same_url=False)
             for age in range(len(self._jobs.get(session, ()))):
                 self.read(number, age)
+            self.publish(number)
+            if self._iut.run.surroundings.update_status:
+                self.report(number, 0, same_url=False)
 
     def _job(self, number: int, age: int) -> tuple[str, Job | None]:
         session = self._sessions[number]
