@@ -9,8 +9,10 @@ from __future__ import annotations
 import math
 
 from redis import Redis
+from redis.backoff import ExponentialBackoff
 from redis.exceptions import LockNotOwnedError
 from redis.lock import Lock
+from redis.retry import Retry
 
 _TIMEOUT_S = 2.0
 _ANY_TEXT = "surrogatepass"
@@ -41,6 +43,7 @@ class RedisLock:
             socket_timeout=_TIMEOUT_S,
             socket_connect_timeout=_TIMEOUT_S,
             encoding_errors=_ANY_TEXT,
+            retry=Retry(ExponentialBackoff(cap=0.1, base=0.01), retries=2),
         )
         self._extend = self._redis.register_script(_EXTEND)
 
