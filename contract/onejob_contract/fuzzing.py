@@ -30,7 +30,7 @@ from onejob_contract.expectations import Expectations
 from onejob_contract.findings import Unobservable
 from onejob_contract.history import OperationKind
 from onejob_contract.iut import Iut, Seen
-from onejob_contract.recognition import Meaning, images, recognise
+from onejob_contract.recognition import FORM_FIELDS, MEMBERS, Meaning, images, recognise
 from onejob_contract.turns import choosing, sending
 from onejob_contract.wire import Request
 from onejob_fixtures.forms import Form
@@ -42,6 +42,8 @@ _BASE: Final = "http://target.invalid"
 _BOUNDARY: Final = "onejob-generated-form"
 _UNANSWERED: Final = 504
 _REPEATED: Final = 0.3
+_PURE: Final = 0.7
+"""How often names that the spec does not know are left out: with them a body is outside."""
 _MODES: Final = (GenerationMode.POSITIVE, GenerationMode.NEGATIVE)
 _BATCH: Final = 10
 _LINK_STEPS: Final = 6
@@ -196,11 +198,14 @@ class Fuzzing:
             return
         body = dict(case.body)
         session, job, url = (body.get(name) for name in ("sessionId", "jobId", "resultUrl"))
+        known = isinstance(job, str) and job in self._expectations.owner
+        if known or self._iut.random.random() < _PURE:
+            body = {name: body[name] for name in (*FORM_FIELDS, *MEMBERS) if name in body}
         if session and not isinstance(session, list | dict):
             short = len(str(session)) <= MAX_SESSION_ID_CHARACTERS
             named = f"{nonce}{session}"
             body["sessionId"] = named[:MAX_SESSION_ID_CHARACTERS] if short else named
-        if isinstance(job, str) and job and job not in self._expectations.owner:
+        if isinstance(job, str) and job and not known:
             body["jobId"] = f"{job}-{nonce}"
         elif isinstance(job, int | float) and not isinstance(job, bool):
             body["jobId"] = int(nonce[-8:]) + 10**15

@@ -12,14 +12,14 @@ from onejob_contract.iut import Iut
 if TYPE_CHECKING:
     from onejob_contract.fuzzing import Fuzzing
 
-ENOUGH = 5
+ENOUGH = 3
 """Fewer requests of a kind than this show nothing."""
 
 
 @proves("ROBUST-PUBLISH-FORM", "ROBUST-UNKNOWN-ROUTE", cost=Cost.VOLUME)
 def test_generated_publishes_and_polls_are_answered_as_documented(iut: Iut) -> None:
     """Forms and job ids of every kind that the spec has, and then any."""
-    fuzzing = _fuzzing(iut, 400, ("/publish", "/status/{jobId}", "/health"))
+    fuzzing = _fuzzing(iut, 160, ("/publish", "/status/{jobId}", "/health"))
     fuzzing.generate()
     _say_and_ask_for(iut, fuzzing.counts, ("granted", "not_found", "outside the contract"))
 
@@ -27,15 +27,15 @@ def test_generated_publishes_and_polls_are_answered_as_documented(iut: Iut) -> N
 @proves("ROBUST-UPDATE-BODY", cost=Cost.VOLUME, needs=("update_status",))
 def test_generated_reports_are_answered_as_documented(iut: Iut) -> None:
     """JSON bodies of every kind that the spec has, and then any."""
-    fuzzing = _fuzzing(iut, 300, ("/update_status",))
+    fuzzing = _fuzzing(iut, 120, ("/update_status",))
     fuzzing.generate()
-    _say_and_ask_for(iut, fuzzing.counts, ("unknown_job", "missing_field", "outside the contract"))
+    _say_and_ask_for(iut, fuzzing.counts, ("unknown_job", "outside the contract"))
 
 
 @proves("STATUS-PER-JOB", cost=Cost.VOLUME, needs=("update_status",))
 def test_linked_requests_are_answered_as_the_model_says(iut: Iut) -> None:
     """What a publish grants is polled and reported, along the links of the spec."""
-    fuzzing = _fuzzing(iut, 300, ("/publish", "/status/{jobId}", "/update_status"))
+    fuzzing = _fuzzing(iut, 120, ("/publish", "/status/{jobId}", "/update_status"))
     fuzzing.follow_links()
     _say_and_ask_for(iut, fuzzing.counts, ("granted", *fuzzing.links))
 

@@ -17,7 +17,7 @@ def test_any_walk_over_several_sessions_is_answered_as_the_model_says(iut: Iut) 
     from onejob_contract.machine import Walks  # noqa: PLC0415 (only runs that need it)
 
     slow = iut.run.surroundings.latency_s > SLOW_S
-    walks = Walks(iut, iut.rounds(1, 120, 3000), SLOW_MOVES if slow else FAST_MOVES)
+    walks = Walks(iut, iut.rounds(1, 60, 2000), SLOW_MOVES if slow else FAST_MOVES)
     walks.explore()
     iut.run.measured["walks of the state machine"] = str(walks.walked)
     if not walks.walked and walks.cut is not None:
