@@ -76,7 +76,7 @@ def main() -> int:
     return 1 if complaints or untested else 0
 
 
-def _servers(freedoms_only: bool) -> Iterator[Server]:  # noqa: FBT001
+def _servers(freedoms_only: bool) -> Iterator[Server]:
     if not freedoms_only:
         yield from MUTANTS.values()
     yield CORRECT
@@ -150,7 +150,7 @@ def _target(url: str, needs: str | None, uploads: Path | None) -> str:
     return "\n".join(lines)
 
 
-def _row(server: Server, said: dict[str, object], seconds: float, fail_fast: bool) -> Row:  # noqa: FBT001
+def _row(server: Server, said: dict[str, object], seconds: float, fail_fast: bool) -> Row:
     entries: list[dict[str, str]] = said["requirements"]  # type: ignore[assignment]
     failed = tuple(entry["id"] for entry in entries if entry["verdict"] == "fail")
     verdict = str(said["verdict"])

@@ -252,7 +252,7 @@ def operation_of(step: Step, who: str) -> Operation | None:
     outcome = _OUTCOMES.get(step.answer) if step.answer else None
     returned: int | None = exchange.returned_ns
     if outcome is None:
-        unsure = exchange.response is None or exchange.response.status >= 500  # noqa: PLR2004
+        unsure = exchange.response is None or exchange.response.status >= 500
         if not unsure or kind is OperationKind.STATUS:
             return None
         outcome, returned = Outcome.UNKNOWN, None

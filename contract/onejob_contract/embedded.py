@@ -8,13 +8,13 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
 
-from onejob_contract.session import WorkerControl
 from onejob_contract.target import Target, UsageError, WorkerMode, parse_url
 
 _READY_S: Final = 30.0
@@ -22,23 +22,12 @@ _STOP_S: Final = 5.0
 _LISTENING: Final = "listening on "
 
 
-class EmbeddedWorker(WorkerControl):
-    """The reference's worker process."""
-
-    def __init__(self, process: subprocess.Popen[str]) -> None:
-        self._process = process
-
-    def stop(self) -> None:
-        """End the worker; it finishes the job in hand first."""
-        _end(self._process)
-
-
 @contextmanager
-def embedded_reference(mode: WorkerMode) -> Iterator[tuple[Target, WorkerControl | None]]:
+def embedded_reference(mode: WorkerMode) -> Iterator[tuple[Target, Callable[[], None] | None]]:
     """Start the reference on a free port in temporary folders. Raises UsageError.
 
     Unless the kit is told to play the worker, the reference's own worker runs until the checks
-    that watch it are done.
+    that watch it are done: the second of the pair ends it.
     """
     if find_spec("flask") is None or find_spec("onejob_reference") is None:
         raise UsageError(
@@ -59,17 +48,17 @@ def embedded_reference(mode: WorkerMode) -> Iterator[tuple[Target, WorkerControl
         (folder / "uploads").mkdir()
         line = _start(stack, "serve", environment, folder)[1]
         url = line.removeprefix(_LISTENING)
-        control = None
+        stop_worker = None
         if mode is not WorkerMode.HARNESS:
             worker, _ = _start(stack, "worker", {**environment, "ONEJOB_URL": url}, folder)
-            control = EmbeddedWorker(worker)
+            stop_worker = partial(_end, worker)
         target = Target(
             parse_url(url),
-            worker=WorkerMode.LIVE if control else WorkerMode.HARNESS,
+            worker=WorkerMode.LIVE if stop_worker else WorkerMode.HARNESS,
             update_status=True,
             upload_root=folder / "uploads",
         )
-        yield target, control
+        yield target, stop_worker
 
 
 def _start(
@@ -94,7 +83,9 @@ def _start(
     line = process.stdout.readline().strip() if ready else ""
     if not line:
         tail = log.read_text("utf-8", "replace").strip()[-500:]
-        raise UsageError(f"the embedded `onejob {command}` did not start: {tail or 'it said nothing'}")
+        raise UsageError(
+            f"the embedded `onejob {command}` did not start: {tail or 'it said nothing'}"
+        )
     return process, line
 
 

@@ -75,5 +75,5 @@ def _post(url: str, timeout_s: float, client: Client) -> None:
             connection.close()
     except WireError as error:
         raise _Failed(f"POST {url}: {error.detail}") from None
-    if response.status >= 300:  # noqa: PLR2004
+    if response.status >= 300:
         raise _Failed(f"POST {url} answered {response.status}: {response.body[:200]!r}")

@@ -410,7 +410,7 @@ class Iut:
                 picture=self.run.draw(judgement),
             )
 
-    def must_be_true(self, holds: bool, expected: str, actual: str) -> None:  # noqa: FBT001
+    def must_be_true(self, holds: bool, expected: str, actual: str) -> None:
         """Judge something that no answer says by itself."""
         if not holds:
             raise Violation(self.requirement, expected, actual, self.trace[-3:], replayable=False)
@@ -551,7 +551,7 @@ class Iut:
 def _is_refusal(step: Step) -> bool:
     """Whether the server refused, though not in the documented words."""
     response = step.exchange.response
-    return step.answer is None and response is not None and response.status // 100 == 4  # noqa: PLR2004
+    return step.answer is None and response is not None and response.status // 100 == 4
 
 
 @cache

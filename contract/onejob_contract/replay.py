@@ -17,7 +17,8 @@ from onejob_contract.client import Step, operation_of, status_request, update_re
 from onejob_contract.documented import Answer, Call
 from onejob_contract.findings import Violation
 from onejob_contract.iut import Iut
-from onejob_contract.model import SessionState, step as follow
+from onejob_contract.model import SessionState
+from onejob_contract.model import step as follow
 from onejob_contract.wire import Request
 
 TRIES: Final = 3
@@ -59,11 +60,11 @@ def confirm(violation: Violation, iut: Iut, seconds: float) -> Violation:
 def _related(steps: Sequence[Step]) -> tuple[Step, ...]:
     """The steps that touch the session of the last one."""
     last = steps[-1]
-    session_of = {s.granted_job: s.session for s in steps if s.granted_job}
-    session = last.session or session_of.get(last.job)
+    session_of = {s.granted_job: s.session for s in steps if s.granted_job is not None}
+    session = last.session or session_of.get(last.job or "")
     if session is None:
         return (last,)
-    return tuple(s for s in steps if session in (s.session, session_of.get(s.job))) or (last,)
+    return tuple(s for s in steps if session in (s.session, session_of.get(s.job or ""))) or (last,)
 
 
 def _shortened(

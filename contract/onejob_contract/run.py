@@ -12,7 +12,6 @@ from onejob_contract.client import Client, without
 from onejob_contract.findings import Violation
 from onejob_contract.target import Target, WorkerMode
 
-
 if TYPE_CHECKING:
     from onejob_contract.linearizability import Judgement
 

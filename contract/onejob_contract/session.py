@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -23,14 +23,6 @@ CLEANING_S = 2.0
 _PATIENCE_S = 10.0
 
 
-class WorkerControl:
-    """The server's own worker, where the kit may stop it: watched first, then out of the way."""
-
-    def stop(self) -> None:
-        """Stop the worker; jobs are completed by the kit from here on."""
-        raise NotImplementedError
-
-
 @dataclass(frozen=True, slots=True)
 class Options:
     """What the person who runs the kit chose. `select` is empty for everything."""
@@ -45,17 +37,21 @@ class Options:
 
 
 class Session:
-    """Judges one target once."""
+    """Judges one target once.
+
+    `stop_worker` ends the server's own worker, where the kit may: it is watched first, and then
+    out of the way.
+    """
 
     def __init__(
-        self, target: Target, options: Options, worker: WorkerControl | None = None
+        self, target: Target, options: Options, stop_worker: Callable[[], None] | None = None
     ) -> None:
         self.target = target
         self.options = options
         self.client = Client(target)
         self.results: list[CheckResult] = []
         self.seconds = 0.0
-        self._worker = worker
+        self._stop_worker = stop_worker
         self._preflight: Preflight | None = None
         self._run: Run | None = None
 
@@ -127,8 +123,8 @@ class Session:
         try:
             for task in (t for t in tasks if t.proof.cost is Cost.WORKER):
                 yield self._keep(task, scheduler.run_one(task))
-            if self._worker is not None:
-                self._worker.stop()
+            if self._stop_worker is not None:
+                self._stop_worker()
                 run.worker_stopped()
             run.started = time.monotonic()
             rest = [t for t in tasks if t.proof.cost is not Cost.WORKER]

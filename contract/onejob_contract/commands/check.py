@@ -7,6 +7,7 @@ import os
 import signal
 import sys
 import traceback
+from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from pathlib import Path
@@ -15,7 +16,7 @@ import click
 from rich.console import Console
 
 from onejob_contract.run import PROFILES
-from onejob_contract.session import Options, Session, WorkerControl, new_seed
+from onejob_contract.session import Options, Session, new_seed
 from onejob_contract.target import (
     Target,
     UsageError,
@@ -119,8 +120,8 @@ def check(
             known_failures=_known_failures(known_failures),
         )
         _writable(report)
-        with _target(url, target_file, worker) as (target, control):
-            code = _judge(target, options, control, report, console)
+        with _target(url, target_file, worker) as (target, stop_worker):
+            code = _judge(target, options, stop_worker, report, console)
     except UsageError as error:
         click.echo(f"onejob check: {error}", err=True)
         code = Exit.USAGE
@@ -136,7 +137,7 @@ def check(
 def _judge(
     target: Target,
     options: Options,
-    control: WorkerControl | None,
+    stop_worker: Callable[[], None] | None,
     report: Path | None,
     console: Console,
 ) -> Exit:
@@ -147,7 +148,7 @@ def _judge(
     from onejob_contract.report.files import write_report  # noqa: PLC0415
     from onejob_contract.report.terminal import Terminal  # noqa: PLC0415
 
-    session = Session(target, options, control)
+    session = Session(target, options, stop_worker)
     terminal = Terminal(console)
     started_at = datetime.datetime.now(datetime.UTC)
     try:
@@ -195,7 +196,7 @@ def _judge(
 
 def _target(
     url: str | None, target_file: Path | None, worker: str | None
-) -> AbstractContextManager[tuple[Target, WorkerControl | None]]:
+) -> AbstractContextManager[tuple[Target, Callable[[], None] | None]]:
     if url is None and target_file is None:
         from onejob_contract.embedded import embedded_reference  # noqa: PLC0415
 

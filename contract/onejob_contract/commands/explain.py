@@ -31,7 +31,7 @@ _NEEDS = {
     is_flag=True,
     help="What the document says and is not judged, and why.",
 )
-def explain(ids: tuple[str, ...], show_excluded: bool) -> None:  # noqa: FBT001
+def explain(ids: tuple[str, ...], show_excluded: bool) -> None:
     """Explain requirements; without an ID, list them all."""
     try:
         chosen = [requirements()[known_requirement(id_.upper(), "the command")] for id_ in ids]

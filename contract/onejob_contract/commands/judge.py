@@ -60,14 +60,14 @@ def judge(
     live_worker: bool,
     budget: float,
 ) -> None:
-    r"""Say of each history FILE whether it is linearizable, and if not, why.
+    """Say of each history FILE whether it is linearizable, and if not, why.
 
     A history holds one JSON object a line, may be gzipped, and - is standard input.
 
     \b
     Exit codes: 0 every history is linearizable, 1 one is not, 2 one could not be read,
     3 one could not be decided.
-    """
+    """  # noqa: D301 (click reads the \b)
     judged: list[JudgedHistory] = []
     exits: set[Exit] = set()
     for file in files:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import shlex
-from collections.abc import Sequence
 from typing import Any, Final
 from urllib.parse import unquote
 
@@ -118,11 +117,6 @@ def curl(request: Request, origin: Origin) -> str:
         )
     encoded = base64.b64encode(request.body).decode()
     return f"echo {encoded} | base64 -d | {shlex.join([*words, '--data-binary', '@-', url])}"
-
-
-def bodies(steps: Sequence[Step]) -> list[bytes]:
-    """The bodies of the steps, for saving beside a report."""
-    return [step.exchange.request.body for step in steps]
 
 
 def _form_in_words(request: Request, content_type: str) -> str:

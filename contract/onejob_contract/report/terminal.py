@@ -95,7 +95,7 @@ class Terminal:
             self.console.print("\n[yellow]cut short by time[/yellow]")
             for check, what in sorted(session.run_state.cut_short.items()):
                 self._line(f"  {check.rpartition('::')[2]}: {what}")
-        counts = {verdict: 0 for verdict in Verdict}
+        counts = dict.fromkeys(Verdict, 0)
         for result in conclusion.requirements:
             counts[result.verdict] += 1
         numbers = ", ".join(f"{number} {verdict}" for verdict, number in counts.items() if number)

@@ -161,8 +161,8 @@ def test_where_two_refusals_apply_either_is_right(iut: Iut) -> None:
     """No session and an image missing; a busy session and an image missing."""
     session = iut.new_session()
     _, image1, image2 = iut.parts(session)
-    for parts in ((image1,), (image2,)):
-        iut.publish_parts("", parts).must_be(Answer.MISSING_SESSION, Answer.MISSING_IMAGE)
+    for part in (image1, image2):
+        iut.publish_parts("", (part,)).must_be(Answer.MISSING_SESSION, Answer.MISSING_IMAGE)
     job = iut.active_job()
     name, image1, image2 = iut.parts(job.session)
     for parts in ((name, image1), (name, image2), (name,)):

@@ -165,7 +165,7 @@ def test_refused_requests_change_no_session_and_no_job(iut: Iut) -> None:
         form = malformed.spoil(iut.parts(held.session))
         request = Request("POST", "/publish", (("Content-Type", form.content_type),), form.body)
         iut.outside(request, held.session)
-    iut.must_survive(lambda job: None, held)
+    iut.must_survive(lambda _job: None, held)
     for body in (
         b'{"jobId": "%s"',
         b'["%s", "http://x.example"]',
@@ -177,13 +177,13 @@ def test_refused_requests_change_no_session_and_no_job(iut: Iut) -> None:
         job = iut.active_job()
         request = Request("POST", "/update_status", JSON, body % job.id.encode())
         if _refused(iut.outside(request, job.session).step.exchange.response):
-            iut.must_survive(lambda job: None, job)
+            iut.must_survive(lambda _job: None, job)
     for method, target in (("DELETE", "/status/%s"), ("PUT", "/status/%s"), ("POST", "/status/%s")):
         job = iut.active_job()
         if _refused(
             iut.outside(Request(method, target % quote(job.id, safe=""))).step.exchange.response
         ):
-            iut.must_survive(lambda job: None, job)
+            iut.must_survive(lambda _job: None, job)
 
 
 def _refused(response: object) -> bool:

@@ -92,9 +92,9 @@ def test_polling_does_not_free_a_session(iut: Iut) -> None:
             iut.status(job)
 
     iut.must_survive(many_polls)
-    iut.must_survive(lambda job: [iut.health() for _ in range(10)])
-    iut.must_survive(lambda job: [iut.status(done) for _ in range(10)])
-    iut.must_survive(lambda job: iut.status(f"no-such-job-{iut.nonce()}"))
+    iut.must_survive(lambda _job: [iut.health() for _ in range(10)])
+    iut.must_survive(lambda _job: [iut.status(done) for _ in range(10)])
+    iut.must_survive(lambda _job: iut.status(f"no-such-job-{iut.nonce()}"))
     iut.must_survive(lambda job: iut.status(job.session))
     if iut.run.surroundings.update_status:
         for session in (iut.new_session(), iut.new_session()):
@@ -121,7 +121,7 @@ def test_refused_publishes_do_not_free_a_session(iut: Iut) -> None:
         for kept in (parts[:2], parts[::2], parts[:1], parts[1:]):
             iut.publish_parts(job.session, kept)
 
-    def elsewhere(job: Job) -> None:
+    def elsewhere(_job: Job) -> None:
         other = iut.active_job()
         iut.publish(other.session).is_arranged(Answer.BUSY)
         parts = iut.parts(other.session)
@@ -154,8 +154,8 @@ def test_failed_reports_do_not_free_a_session(iut: Iut) -> None:
 
     events = (
         lambda job: send(body(jobId=job.id)),
-        lambda job: send(body(resultUrl=iut.new_url())),
-        lambda job: send(body()),
+        lambda _job: send(body(resultUrl=iut.new_url())),
+        lambda _job: send(body()),
         lambda job: iut.update(job.session, iut.new_url()),
         lambda job: send(body(jobId=job.id, sessionId=job.session)),
         unknown,
