@@ -30,7 +30,7 @@ from onejob_contract.expectations import Expectations
 from onejob_contract.findings import Unobservable
 from onejob_contract.history import OperationKind
 from onejob_contract.iut import Iut, Seen
-from onejob_contract.recognition import FORM_FIELDS, MEMBERS, Meaning, images, recognise
+from onejob_contract.recognition import FORM_FIELDS, MEMBERS, Meaning, images, is_form, recognise
 from onejob_contract.turns import choosing, sending
 from onejob_contract.wire import Request
 from onejob_fixtures.forms import Form
@@ -49,7 +49,10 @@ _BATCH: Final = 10
 _LINK_STEPS: Final = 6
 _NOT_IMPLEMENTED: Final = 501
 _HEADER: Final = re.compile(r"[\x21-\x7e]([\x20-\x7e]*[\x21-\x7e])?")
-_ROBUST: Final = {"/publish": "ROBUST-PUBLISH-FORM", "/update_status": "ROBUST-UPDATE-BODY"}
+_ROBUST: Final = {
+    ("POST", "/publish"): "ROBUST-PUBLISH-FORM",
+    ("POST", "/update_status"): "ROBUST-UPDATE-BODY",
+}
 
 _Case: TypeAlias = Case[Any]
 _Operation: TypeAlias = APIOperation[Any, Any, Any, Any]
@@ -224,9 +227,11 @@ class Fuzzing:
         return seen
 
     def _outside(self, request: Request) -> Seen:
-        path = request.target.partition("?")[0]
-        self._iut.requirement = _ROBUST.get(path, "ROBUST-UNKNOWN-ROUTE")
-        session = f"onejob-{self._iut.nonce()}" if path == "/publish" else None
+        requirement = _ROBUST.get((request.method, request.target), "ROBUST-UNKNOWN-ROUTE")
+        if requirement == "ROBUST-PUBLISH-FORM" and is_form(request):
+            requirement = "ROBUST-UPLOAD"
+        self._iut.requirement = requirement
+        session = f"onejob-{self._iut.nonce()}" if request.target == "/publish" else None
         seen = self._iut.outside(request, session)
         response = seen.step.exchange.response
         if response is not None and response.status == _NOT_IMPLEMENTED:

@@ -38,6 +38,9 @@ _GRACE_S: Final = 2.0
 
 Thing = TypeVar("Thing")
 
+REPEATED: Final = frozenset({Answer.UPDATED, Answer.UNKNOWN_JOB, Answer.MISSING_FIELD})
+"""What a repeated update of a finished job may answer: anything documented (reading, 6)."""
+
 _BASE: Final = {
     Answer.HEALTHY: "HEALTH-OK",
     Answer.GRANTED: "PUBLISH-ACCEPTED",
@@ -159,7 +162,7 @@ class Iut:
         return encode(self.parts(session))
 
     def rounds(self, quick: int, standard: int, thorough: int) -> Iterator[int]:
-        """Round numbers as the profile wants them, at least one; says so when time cuts it short."""
+        """Round numbers as the profile wants them, at least one; time may cut it short."""
         planned = {"quick": quick, "standard": standard, "thorough": thorough}[
             self.run.profile.name
         ]

@@ -14,6 +14,7 @@ from functools import cache
 from typing import Final
 from urllib.parse import urlsplit
 
+from werkzeug.datastructures import FileStorage, MultiDict
 from werkzeug.formparser import FormDataParser
 from werkzeug.http import parse_options_header
 
@@ -68,7 +69,30 @@ def _poll(target: str) -> Meaning | None:
     return Meaning(Call.STATUS, job=job) if job != target and _PLAIN_ID.fullmatch(job) else None
 
 
+def is_form(request: Request) -> bool:
+    """Whether the body is a form with the three documented fields, whatever their contents."""
+    fields = _fields(dict(request.headers).get("Content-Type", ""), request.body)
+    return fields is not None and {*fields[0], *fields[1]} == set(FORM_FIELDS)
+
+
 def _form(content_type: str, body: bytes) -> Meaning | None:
+    fields = _fields(content_type, body)
+    if fields is None:
+        return None
+    texts, files = fields
+    session = texts.get("sessionId")
+    if session is not None and not _is_text(session, MAX_SESSION_ID_CHARACTERS):
+        return None
+    if any(not file.filename or file.stream.read() not in images() for file in files.values()):
+        return None
+    missing = frozenset(FORM_FIELDS) - set(texts) - set(files)
+    return Meaning(Call.PUBLISH, session=session, missing=missing)
+
+
+def _fields(
+    content_type: str, body: bytes
+) -> tuple[MultiDict[str, str], MultiDict[str, FileStorage]] | None:
+    """The texts and files of a form that has documented fields only, each once and of its kind."""
     kind, options = parse_options_header(content_type)
     if kind != "multipart/form-data" or "boundary" not in options:
         return None
@@ -79,17 +103,12 @@ def _form(content_type: str, body: bytes) -> Meaning | None:
     except ValueError:
         return None
     names = [name for name, _ in (*texts.items(multi=True), *files.items(multi=True))]
-    session = texts.get("sessionId")
     proper = (
         0 < len(names) == len(set(names))
         and set(texts) <= {"sessionId"}
         and set(files) <= {"image1", "image2"}
-        and (session is None or _is_text(session, MAX_SESSION_ID_CHARACTERS))
-        and all(file.filename and file.stream.read() in images() for file in files.values())
     )
-    if not proper:
-        return None
-    return Meaning(Call.PUBLISH, session=session, missing=frozenset(FORM_FIELDS) - set(names))
+    return (texts, files) if proper else None
 
 
 def _report(body: bytes) -> Meaning | None:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Profile:
-    """How much time a run takes on a fast server: `seconds` in all, `hold_s` for locks that wait."""
+    """How long a run takes on a fast server: `seconds` in all, `hold_s` for locks that wait."""
 
     name: str
     seconds: float

@@ -6,7 +6,7 @@ import uuid
 from onejob_contract.checks import Cost, proves
 from onejob_contract.documented import Answer, Call
 from onejob_contract.findings import Unobservable
-from onejob_contract.iut import Iut, Job
+from onejob_contract.iut import REPEATED, Iut, Job
 from onejob_contract.wire import Request
 from onejob_fixtures.forms import publish_parts
 from onejob_fixtures.images import BROKEN, small_png
@@ -183,13 +183,13 @@ def test_a_repeated_report_of_an_older_job_leaves_the_newer_alone(iut: Iut) -> N
             (first, iut.new_url()),
             (second, second_url),
         ):
-            iut.update(older, url).is_arranged(Answer.UPDATED, Answer.UNKNOWN_JOB)
+            iut.update(older, url).is_arranged(*REPEATED)
             iut.must_hold(newest)
         other = iut.active_job()
-        iut.update(first, first_url).is_arranged(Answer.UPDATED, Answer.UNKNOWN_JOB)
+        iut.update(first, first_url).is_arranged(*REPEATED)
         iut.must_hold(other)
         url = iut.complete(newest)
-        iut.update(second, second_url).is_arranged(Answer.UPDATED, Answer.UNKNOWN_JOB)
+        iut.update(second, second_url).is_arranged(*REPEATED)
         iut.must_read(newest, url)
         iut.complete(iut.must_grant(session))
 
@@ -232,9 +232,7 @@ def test_different_session_ids_are_different_sessions(iut: Iut) -> None:
 @proves("LOCK-MANY-SESSIONS", cost=Cost.VOLUME)
 def test_the_lock_holds_with_many_active_sessions(iut: Iut) -> None:
     """Many jobs are active at once; then each session is tried, the oldest first."""
-    jobs: list[Job] = []
-    for _ in iut.rounds(130, 1150, 5200):
-        jobs.append(iut.must_grant(iut.new_session()))
+    jobs = [iut.must_grant(iut.new_session()) for _ in iut.rounds(130, 1150, 5200)]
     iut.run.measured["sessions active at once"] = str(len(jobs))
 
     def still_held(job: Job) -> None:
@@ -286,7 +284,7 @@ def test_a_refused_image_leaves_the_session_free(iut: Iut) -> None:
 
 @proves("LOCK-FREE-AFTER-REFUSAL", "LOCK-HELD-OVER-REFUSALS", cost=Cost.VOLUME)
 def test_an_upload_given_up_half_way_changes_nothing(iut: Iut) -> None:
-    """Connections reset in the middle of the first image: a free session is free, a busy one busy."""
+    """Connections reset in the middle of the first image: free stays free, busy stays busy."""
     for number in iut.rounds(4, 20, 150):
         session = iut.new_session()
         for share in (0.1, 0.3, 0.35)[: 1 + number % 3]:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from onejob_contract.checks import Cost, proves
 from onejob_contract.documented import Answer, Call
-from onejob_contract.iut import Iut, Seen
+from onejob_contract.iut import REPEATED, Iut, Seen
 from onejob_contract.wire import Request
 
 JSON = (("Content-Type", "application/json"),)
@@ -104,10 +104,10 @@ def test_a_repeated_report_breaks_nothing(iut: Iut) -> None:
     for _ in iut.rounds(3, 10, 60):
         job, url = iut.completed_job()
         for _ in range(4):
-            iut.update(job, url).must_be(Answer.UPDATED, Answer.UNKNOWN_JOB)
+            iut.update(job, url).must_be(*REPEATED)
             iut.must_read(job, url)
         other = iut.new_url()
-        iut.update(job, other).must_be(Answer.UPDATED, Answer.UNKNOWN_JOB)
+        iut.update(job, other).must_be(*REPEATED)
         read = iut.status(job).must_be(Answer.COMPLETED).reading.member("image_url")
         iut.must_read(job, read if read in (url, other) else url)
         iut.must_grant(job.session)
