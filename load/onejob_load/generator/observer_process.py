@@ -14,7 +14,7 @@ from gevent.queue import Queue
 _FINISH_TIMEOUT_S: Final = 600.0
 
 
-class ObserverDied(Exception):  # noqa: N818 (it says what happened)
+class ObserverDied(Exception):
     """The observer ended before it gave its verdict: a fault of this kit."""
 
 

@@ -17,7 +17,7 @@ from onejob_load.generator.wire import Connection
 from onejob_load.settings import OPTIONS, Settings, settings_from
 
 
-class NotReady(Exception):  # noqa: N818 (it says what is the case)
+class NotReady(Exception):
     """The target cannot be put to the test now: one sentence with the reason."""
 
 

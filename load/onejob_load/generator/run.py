@@ -28,20 +28,23 @@ class Run:
     _retired: Counter[str] = field(default_factory=Counter)
     _clients: Counter[str] = field(default_factory=Counter)
 
-    def session(self, scenario: str, number: int | str) -> str:
-        """Give the present name of a session, the same in all processes of the machine."""
-        name = f"{self.token}-{self.clock}-{scenario}-{number}"
-        retired = self._retired[name]
-        return f"{name}-{retired}" if retired else name
+    def session(self, place: str) -> str:
+        """Give the present session of a place: of one client, or one that clients share."""
+        retired = self._retired[place]
+        return f"{self.token}.{place}.{retired}" if retired else f"{self.token}.{place}"
 
-    def retire(self, scenario: str, number: int | str) -> None:
-        """Use another name from now on: an unknown publish may have taken this one for ever.
+    def retire(self, place: str) -> None:
+        """Give the place another session: an unknown publish may hold the present one for ever.
 
         Nobody knows the job it was granted, so nobody can complete it.
         """
-        self._retired[f"{self.token}-{self.clock}-{scenario}-{number}"] += 1
+        self._retired[place] += 1
+
+    def shared_place(self, scenario: str, number: int) -> str:
+        """Give one of a scenario's places that all processes of the machine share."""
+        return f"{self.clock}.{scenario}-{number}"
 
     def client(self, scenario: str) -> str:
         """Give a name for one more client."""
         self._clients[scenario] += 1
-        return f"{self.generator}/{scenario}-{self._clients[scenario]}"
+        return f"{self.generator}.{scenario}-{self._clients[scenario]}"

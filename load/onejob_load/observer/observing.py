@@ -181,7 +181,6 @@ class Observer:
             "busy.rate": busy / answered if answered else None,
             "fairness.jain": fairness["jain"],
             "fairness.starvation": fairness["starvation"],
-            "fairness.contenders": fairness["contenders"],
             "utilisation": self._sharing.utilisation(),
             "sessions": self._sharing.sessions,
             "races.count": sum(self._winners.values()),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -23,15 +23,23 @@ class _Session:
     since_ns: int = 0
     freed_ns: int | None = None
     holds: Durations = field(default_factory=Durations)
+    contenders: defaultdict[str, _Contender] = field(
+        default_factory=lambda: defaultdict(_Contender)
+    )
+
+    def jain(self) -> float | None:
+        """Give Jain's index over the success rates of the clients; None without competition."""
+        rates = [one.granted / one.attempts for one in self.contenders.values()]
+        squares = sum(rate * rate for rate in rates)
+        return sum(rates) ** 2 / (len(rates) * squares) if squares and len(rates) > 1 else None
 
 
 @dataclass(slots=True)
 class _Contender:
-    """One client that publishes: its successes, and since when it has been refused (ns)."""
+    """One client that publishes in one session: its attempts and how many were granted."""
 
     attempts: int = 0
     granted: int = 0
-    refused_since_ns: int | None = None
 
 
 class Sharing:
@@ -41,7 +49,7 @@ class Sharing:
         self.holds = Durations()
         self.gaps = Durations()
         self._sessions: dict[str, _Session] = {}
-        self._contenders: dict[str, _Contender] = {}
+        self._refused_since_ns: dict[str, int] = {}
         self._starved_ns = 0
 
     def follow(self, operation: Operation) -> None:
@@ -62,20 +70,19 @@ class Sharing:
             self._freed(session, at_ns)
 
     def fairness(self) -> dict[str, float | None]:
-        """Jain's index over the success rates of clients that met others; longest refusal (s).
+        """Give Jain's index among clients of a session, and the longest time one was refused (s).
 
-        The index is 1 where all fare alike and 1/n where one takes all.
+        The index is 1 where all fare alike and 1/n where one of n takes all; sessions count by
+        their publishes.
         """
-        rates = [
-            one.granted / one.attempts
-            for one in self._contenders.values()
-            if one.attempts > one.granted
-        ]
-        squares = sum(rate * rate for rate in rates)
+        indices = [(one.jain(), one.granted + one.busy) for one in self._sessions.values()]
+        competed = [(index, publishes) for index, publishes in indices if index is not None]
+        publishes = sum(weight for _, weight in competed)
         return {
-            "jain": sum(rates) ** 2 / (len(rates) * squares) if squares else None,
-            "starvation": self._starved_ns / 1e9 if rates else None,
-            "contenders": len(rates),
+            "jain": sum(index * weight for index, weight in competed) / publishes
+            if publishes
+            else None,
+            "starvation": self._starved_ns / 1e9 if publishes else None,
         }
 
     def utilisation(self) -> float | None:
@@ -106,17 +113,16 @@ class Sharing:
         }
 
     def _published(self, session: _Session, operation: Operation, at_ns: int) -> None:
-        contender = self._contenders.setdefault(operation.client, _Contender())
+        contender = session.contenders[operation.client]
         contender.attempts += 1
         if operation.outcome is Outcome.BUSY:
             session.busy += 1
-            if contender.refused_since_ns is None:
-                contender.refused_since_ns = operation.invoked_ns
-            self._starved_ns = max(self._starved_ns, at_ns - contender.refused_since_ns)
+            since_ns = self._refused_since_ns.setdefault(operation.client, operation.invoked_ns)
+            self._starved_ns = max(self._starved_ns, at_ns - since_ns)
         elif operation.outcome is Outcome.GRANTED:
             session.granted += 1
             contender.granted += 1
-            contender.refused_since_ns = None
+            self._refused_since_ns.pop(operation.client, None)
             if session.freed_ns is not None:
                 self.gaps.add((at_ns - session.freed_ns) / 1e9)
             session.holder, session.since_ns, session.freed_ns = operation.job, at_ns, None

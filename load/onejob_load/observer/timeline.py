@@ -69,8 +69,11 @@ class Timeline:
             texts[text] += 1
 
     def health(self, clock: str, at_ns: int, health: Health) -> None:
-        """Note how a generator fares."""
-        self._health[self._second(clock, at_ns)] = health
+        """Note how a generator fares; each second keeps the worst."""
+        second = self._second(clock, at_ns)
+        known = self._health.get(second)
+        if known is None or health.lag_ns > known.lag_ns:
+            self._health[second] = health
 
     @property
     def seconds(self) -> int:

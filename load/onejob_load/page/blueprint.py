@@ -34,7 +34,7 @@ def with_link(response: Response, path: str, base: str) -> Response:
     """Let Locust's own page lead to ours."""
     if path == f"{base}/" and response.status_code == 200 and response.mimetype == "text/html":
         link = (
-            f'<a href="{base}/contention/" style="position:fixed;right:1rem;bottom:1rem;z-index:99;'
+            f'<a href="{base}/contention/" style="position:fixed;left:1rem;bottom:1rem;z-index:99;'
             "padding:.5rem 1rem;border-radius:.5rem;background:#15803d;color:#fff;"
             'font:600 14px system-ui;text-decoration:none">Contention: did the lock hold?</a>'
         )

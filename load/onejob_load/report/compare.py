@@ -34,7 +34,7 @@ _COMPARED: Final = (
 )
 
 
-class NotAReport(Exception):  # noqa: N818 (it says what was found)
+class NotAReport(Exception):
     """A file that is no saved run: one sentence that says why."""
 
 

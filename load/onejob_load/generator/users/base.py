@@ -61,12 +61,12 @@ class ContentionUser(FastHttpUser):
         """Close the connections."""
         self._connections.close()
 
-    def publish(self, number: int | str) -> tuple[str, Told]:
-        """Publish in one of the scenario's sessions; give its name and what we were told."""
-        session = self.run_.session(self.scenario, number)
+    def publish(self, place: str) -> tuple[str, Told]:
+        """Publish in the session of a place; give the session and what we were told."""
+        session = self.run_.session(place)
         told = self.api.publish(session, self.name, self.due_ns)
         if told.outcome is Outcome.UNKNOWN:
-            self.run_.retire(self.scenario, number)
+            self.run_.retire(place)
         return session, told
 
     def hold_and_complete(self, session: str, job: str) -> None:

@@ -26,7 +26,7 @@ class HotSessions(ContentionUser):
     def contend(self) -> None:
         """Publish; whoever is granted holds the session and completes the job."""
         (number,) = self.random.choices(range(len(self._shares)), cum_weights=self._shares)
-        session, told = self.publish(number)
+        session, told = self.publish(self.run_.shared_place(self.scenario, number))
         if told.outcome is Outcome.GRANTED and told.job:
             self.hold_and_complete(session, told.job)
 
@@ -39,6 +39,7 @@ class ManySessions(ContentionUser):
     @task
     def publish_somewhere(self) -> None:
         """Publish; whoever is granted holds the session and completes the job."""
-        session, told = self.publish(self.random.randrange(self.run_.settings.sessions))
+        number = self.random.randrange(self.run_.settings.sessions)
+        session, told = self.publish(self.run_.shared_place(self.scenario, number))
         if told.outcome is Outcome.GRANTED and told.job:
             self.hold_and_complete(session, told.job)

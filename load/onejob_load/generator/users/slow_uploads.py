@@ -22,17 +22,17 @@ class SlowUploads(ContentionUser):
     @task(3)
     def upload_slowly(self) -> None:
         """Give a publish whose body takes its time."""
-        session = self.run_.session(self.scenario, self.name)
+        session = self.run_.session(self.name)
         told = self.api.publish_slowly(session, self.name, self.run_.settings.upload_s)
         if told.outcome is Outcome.UNKNOWN:
-            self.run_.retire(self.scenario, self.name)
+            self.run_.retire(self.name)
         elif told.outcome is Outcome.GRANTED and told.job:
             self.hold_and_complete(session, told.job)
 
     @task(1)
     def abort_and_retry(self) -> None:
         """Give an upload that breaks off, and the retry, which must find the session free."""
-        session = self.run_.session(self.scenario, self.name)
+        session = self.run_.session(self.name)
         self.api.abort_upload(session, self.name, self.run_.settings.upload_s / 2)
         gevent.sleep(_NOTICED_S)
         session, told = self.publish(self.name)

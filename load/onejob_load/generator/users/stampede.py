@@ -23,12 +23,14 @@ class Stampede(ContentionUser):
     @task
     def race(self) -> None:
         """One round: at most one may win, and on a free session one must."""
-        session = self.run_.session(self.scenario, self.name)
+        session = self.run_.session(self.name)
+        # Released first often means served first, which must not favour one client for ever.
+        self.random.shuffle(self._racers)
         told = self.api.stampede(session, self._racers)
         winners = [one.job for one in told if one.outcome is Outcome.GRANTED and one.job]
         for job in winners:
             self.hold_and_complete(session, job)
         if any(one.outcome is Outcome.UNKNOWN for one in told):
-            self.run_.retire(self.scenario, self.name)
+            self.run_.retire(self.name)
         elif not winners:
             gevent.sleep(self.run_.settings.hold)
