@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import ClassVar
 
 
-class Refusal(Exception):  # noqa: N818 - most of them are everyday answers
+class Refusal(Exception):
     """An answer other than 200: `status` is the HTTP status, `body` the JSON object."""
 
     status: ClassVar[int]

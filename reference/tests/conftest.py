@@ -22,8 +22,8 @@ from onejob_reference.database import Database
 from onejob_reference.schema import create_tables
 from onejob_reference.settings import Settings
 
-PNG = small_png("left").content
-JPEG = small_jpeg("right").content
+PNG = small_png(1).content
+JPEG = small_jpeg(2).content
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ from onejob_reference.database import Database
 if TYPE_CHECKING:
     from conftest import Server
 
-PNG = small_png("a").content
+PNG = small_png(1).content
 
 
 @pytest.fixture
