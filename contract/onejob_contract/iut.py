@@ -25,13 +25,14 @@ from onejob_contract.documented import (
 from onejob_contract.findings import Interrupted, TargetGone, Unobservable, Violation
 from onejob_contract.races import RaceLog, rendezvous
 from onejob_contract.run import STRETCH, Run
-from onejob_contract.wire import Request, Trouble
+from onejob_contract.wire import Exchange, Request, Trouble
 from onejob_fixtures.forms import Form, Part, encode, publish_parts
 from onejob_fixtures.images import Image, small_jpeg, small_png
 
 UNDOCUMENTED_SERVER_ERROR: Final = 500
 TRACE_LIMIT: Final = 400
 _CONTROLLED_ROUNDS: Final = 12
+_SILENT_TIMEOUTS: Final = 3
 _SLOW_S: Final = 0.02
 _WIDTH: Final = 8
 _GRACE_S: Final = 2.0
@@ -70,7 +71,10 @@ class Job:
 
 @dataclass(frozen=True, slots=True)
 class Budget:
-    """How long one check may go on, in time.monotonic seconds: with more rounds, and at all."""
+    """How long one check may go on, in time.monotonic seconds: with more rounds, and at all.
+
+    A request left unanswered after `at_most` ends the run: its server has had its time.
+    """
 
     until: float
     at_most: float
@@ -528,10 +532,24 @@ class Iut:
     # --- bookkeeping ------------------------------------------------------------------------
 
     def _note(self, step: Step) -> Seen:
+        self._must_not_be_silent(step.exchange)
         self.trace.append(step)
         if len(self.trace) > TRACE_LIMIT:
             del self.trace[: TRACE_LIMIT // 4]
         return Seen(self, step)
+
+    def _must_not_be_silent(self, exchange: Exchange) -> None:
+        """Raise TargetGone when waiting for more answers would only add up timeouts."""
+        run = self.run
+        if exchange.response is not None:
+            run.silent_since = None
+            return
+        if run.silent_since is None:
+            run.silent_since = exchange.invoked_ns / 1e9
+        now = time.monotonic()
+        silence = now - run.silent_since
+        if now > self._budget.at_most or silence > _SILENT_TIMEOUTS * run.target.response_timeout_s:
+            raise TargetGone(f"it stopped answering: {exchange.detail}")
 
     def _granted(self, job: str, session: str) -> None:
         self.run.unfinished[job] = session

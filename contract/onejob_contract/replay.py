@@ -98,6 +98,8 @@ def _replay(steps: Sequence[Step], violation: Violation, iut: Iut) -> tuple[Step
     wrong = False
     for old in steps:
         new = _send(old, names, jobs, iut)
+        if new.exchange.response is None and old.exchange.response is not None:
+            return None
         done.append(new)
         if old.granted_job and new.granted_job:
             jobs[old.granted_job] = new.granted_job

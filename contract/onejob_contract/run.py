@@ -66,6 +66,7 @@ class Run:
     measured: dict[str, str] = field(default_factory=dict)
     live_worker_seen: str | None = None
     gone: bool = False
+    silent_since: float | None = None
     unanswered: list[Violation] = field(default_factory=list)
     job_ids: dict[str, str] = field(default_factory=dict)
     _watched_until: int = 0

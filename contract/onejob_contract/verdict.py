@@ -127,7 +127,7 @@ def conclude(
         because = f"a fault of the kit in {faults[0].check}: {faults[0].reason}"
     elif gone:
         overall, code = Overall.INCONCLUSIVE, Exit.NOT_JUDGED
-        because = "the target died during the run"
+        because = "the target died or fell silent during the run"
     elif open_:
         overall, code = Overall.INCONCLUSIVE, Exit.NOT_JUDGED
         because = f"{_count(len(open_), 'requirement')} could not be observed: {open_[0].requirement.id}: {open_[0].reason}"
