@@ -90,7 +90,7 @@ class Operation:
     outcome: Outcome
 
 
-class MalformedHistory(ValueError):  # noqa: N818 (it names what was found)
+class MalformedHistory(ValueError):
     """A line of a history file that is no operation.
 
     ``line`` counts from 1; ``reason`` says what is wrong in words a person can act on.

@@ -4,7 +4,7 @@ import time
 from dataclasses import dataclass, field
 
 
-class BudgetExceeded(Exception):  # noqa: N818 (an answer, not an error)
+class BudgetExceeded(Exception):
     """The search could not finish within its budget."""
 
 

@@ -404,7 +404,9 @@ def _unexplained(
     held: list[tuple[Instant, Instant]] = []
     free_from = -math.inf
     for group, following in pairwise([*groups, []]):
-        if _has_one_place(group, watermark):
+        if any(window.granted_untold for (window, *_) in group):
+            free_from = math.inf  # Its publish may bound it from below, and so all that follow.
+        if _has_one_place(group, watermark) and free_from < math.inf:
             window = group[0][0]
             until = window.completed_until
             if following and not _has_one_place(following, watermark):
