@@ -157,9 +157,9 @@ def _lock_lane(
     yield f'<text x="8" y="{top + 13}">lock</text>'
     yield scale.bar(scale.start, scale.end, y=top, height=height, style="free", title="free")
     in_order = sorted(windows, key=lambda window: window.grant_until)
-    nexts = [window.grant_until for window in in_order[1:]]
+    nexts = [*(window.grant_until for window in in_order[1:]), math.inf]
     inside = []
-    for window, next_grant in zip(in_order, [*nexts, math.inf], strict=True):
+    for window, next_grant in zip(in_order, nexts, strict=False):
         until = max(min(window.completed_until, next_grant), window.grant_until)
         if window.grant_from <= scale.end and until >= scale.start:
             inside.append(window)
