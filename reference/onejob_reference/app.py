@@ -12,6 +12,7 @@ from werkzeug.exceptions import HTTPException
 from onejob_reference.api import AnyText, api
 from onejob_reference.database import Database
 from onejob_reference.dispatch import open_dispatcher
+from onejob_reference.documentation import documentation
 from onejob_reference.errors import PublishFailed, Refusal
 from onejob_reference.grants import Grants, JointGrants, LeasedGrants
 from onejob_reference.jobs import Jobs
@@ -41,6 +42,7 @@ def create_app(settings: Settings) -> Flask:
     def result(name: str) -> Response:
         return send_from_directory(settings.result_root.absolute(), name)
 
+    app.register_blueprint(documentation())
     _log_requests(app)
     _render_errors(app)
     return app

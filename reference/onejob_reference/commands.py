@@ -15,6 +15,7 @@ from onejob_reference.settings import Settings, SettingsError
 
 _TYPES: dict[Any, click.ParamType[Any]] = {
     "int": click.IntRange(min=1),
+    "int | None": click.IntRange(min=1),
     "float": click.FloatRange(min=0, min_open=True),
     "Path": click.Path(path_type=Path),
     "Path | None": click.Path(path_type=Path, exists=True, dir_okay=False),

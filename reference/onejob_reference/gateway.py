@@ -16,7 +16,7 @@ from contextlib import suppress
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
-from gunicorn import util  # type: ignore[import-untyped]
+from gunicorn import glogging, util  # type: ignore[import-untyped]
 from gunicorn.http import errors  # type: ignore[import-untyped]
 from gunicorn.workers import gthread  # type: ignore[import-untyped]
 
@@ -36,6 +36,16 @@ _STATUS_OF = (
     (errors.ExpectationFailed, HTTPStatus.EXPECTATION_FAILED),
     (errors.ParseException, HTTPStatus.BAD_REQUEST),
 )
+
+
+class GatewayLogger(glogging.Logger):  # type: ignore[misc] # gunicorn has no types
+    """gunicorn's own events in the one log that everything goes to."""
+
+    def setup(self, cfg: Any) -> None:
+        """Hand every event on to the root logger."""
+        super().setup(cfg)
+        self.error_log.handlers.clear()
+        self.error_log.propagate = True
 
 
 class GatewayWorker(gthread.ThreadWorker):  # type: ignore[misc] # gunicorn has no types

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+import tempfile
+
 from flask import Flask
 from gunicorn.app.base import BaseApplication  # type: ignore[import-untyped]
 
@@ -22,13 +26,17 @@ class Server(BaseApplication):  # type: ignore[misc] # gunicorn has no types
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self.max_upload = settings.max_upload
+        self._counts = ""  # folder of the processes' counts
+        if settings.metrics_port is not None:
+            self._counts = tempfile.mkdtemp(prefix="onejob-metrics-")
+            os.environ["PROMETHEUS_MULTIPROC_DIR"] = self._counts
         super().__init__()
 
     def load_config(self) -> None:
         """Translate our settings into gunicorn's."""
         settings = self._settings
         chosen = {
-            "bind": settings.bind,
+            "bind": self._addresses(),
             "workers": settings.processes,
             "threads": settings.threads,
             "worker_class": "onejob_reference.gateway.GatewayWorker",
@@ -39,7 +47,10 @@ class Server(BaseApplication):  # type: ignore[misc] # gunicorn has no types
             "keyfile": settings.private_key and str(settings.private_key),
             "control_socket_disable": True,
             "proc_name": "onejob serve",
+            "logger_class": "onejob_reference.gateway.GatewayLogger",
             "post_worker_init": _announce,
+            "child_exit": self._forget,
+            "on_exit": self._clean_up,
         }
         for name, value in chosen.items():
             self.cfg.set(name, value)
@@ -47,7 +58,31 @@ class Server(BaseApplication):  # type: ignore[misc] # gunicorn has no types
     def load(self) -> Flask:
         """Build the application in a server process, after the fork."""
         logs.configure()
-        return create_app(self._settings)
+        app = create_app(self._settings)
+        if self._settings.metrics_port is not None:
+            from onejob_reference import metrics  # noqa: PLC0415 - reads the environment
+
+            metrics.count_requests(app)
+            app.wsgi_app = metrics.MetricsPort(  # type: ignore[method-assign]
+                app.wsgi_app, self._settings.metrics_port
+            )
+        return app
+
+    def _addresses(self) -> list[str]:
+        if self._settings.metrics_port is None:
+            return [self._settings.bind]
+        host = self._settings.bind.rpartition(":")[0]
+        return [self._settings.bind, f"{host}:{self._settings.metrics_port}"]
+
+    def _forget(self, _arbiter: object, worker: GatewayWorker) -> None:
+        if self._settings.metrics_port is not None:
+            from onejob_reference import metrics  # noqa: PLC0415 - reads the environment
+
+            metrics.forget_process(worker.pid)
+
+    def _clean_up(self, _arbiter: object) -> None:
+        if self._counts:
+            shutil.rmtree(self._counts, ignore_errors=True)
 
 
 def serve(settings: Settings) -> None:

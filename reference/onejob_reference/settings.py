@@ -97,6 +97,12 @@ class Settings:
     private_key: Path | None = field(
         default=None, metadata=_explained(SERVE, "TLS private key file.")
     )
+    metrics_port: int | None = field(
+        default=None,
+        metadata=_explained(
+            SERVE, "Serve Prometheus metrics on this port, at the address of --bind."
+        ),
+    )
     url: str = field(
         default="http://127.0.0.1:5000",
         metadata=_explained(WORKER, "Where workers reach the server; result links start with it."),
