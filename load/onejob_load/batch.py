@@ -62,8 +62,9 @@ class Round:
 
 @dataclass(frozen=True, slots=True)
 class Health:
-    """How the generator itself fares: lateness of its event loop (ns), CPU percent, users."""
+    """How the generator itself fared at a time (ns): loop lateness (ns), CPU percent, users."""
 
+    at_ns: int
     lag_ns: int
     cpu_percent: float
     users: int
@@ -114,7 +115,12 @@ def batch_to_json(batch: Batch) -> dict[str, Any]:
             (r.at_ns, r.session, r.racers, r.winners, r.spread_ns, r.overlapping, r.pairs)
             for r in batch.rounds
         ],
-        "health": (batch.health.lag_ns, batch.health.cpu_percent, batch.health.users),
+        "health": (
+            batch.health.at_ns,
+            batch.health.lag_ns,
+            batch.health.cpu_percent,
+            batch.health.users,
+        ),
         "last": batch.last,
     }
 

@@ -1,5 +1,5 @@
 """What runs inside Locust: users, recorder, and the wiring of its events.
 
-Importing these modules imports Locust, which patches the whole process for gevent: nothing outside
-this package imports them.
+Importing Locust patches the whole process for gevent: nothing outside this package imports a module
+of it that needs Locust.
 """

@@ -72,7 +72,8 @@ class Generating:
         lag = int(statistics.median(self._lags_ns)) if self._lags_ns else 0
         self._lags_ns = []
         runner = self._environment.runner
-        return Health(lag, self._cpu.percent(), runner.user_count if runner else 0)
+        users = runner.user_count if runner else 0
+        return Health(time.monotonic_ns(), lag, self._cpu.percent(), users)
 
 
 class _Cpu:

@@ -28,9 +28,10 @@ from onejob_load.generator import preparing
 from onejob_load.generator.generating import Generating
 from onejob_load.generator.observer_process import ObserverDied, ObserverProcess
 from onejob_load.generator.preparing import NotReady
-from onejob_load.generator.shapes import SHAPES, Plan, PlannedShape
+from onejob_load.generator.shapes import PlannedShape
 from onejob_load.generator.users import USERS
 from onejob_load.page.blueprint import page_blueprint, with_link
+from onejob_load.plan import SHAPES, Plan
 from onejob_load.report.files import write_report
 from onejob_load.report.text import summary_lines
 from onejob_load.settings import Settings, SettingsError

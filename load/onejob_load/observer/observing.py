@@ -45,7 +45,7 @@ class RunDescription:
 class _Generator:
     clock: str
     batches: int = 0
-    health: Health = field(default_factory=lambda: Health(0, 0.0, 0))
+    health: Health = field(default_factory=lambda: Health(0, 0, 0.0, 0))
     lag: Durations = field(default_factory=Durations)
     cpu_total: float = 0.0
     ended: bool = False
@@ -224,7 +224,7 @@ class Observer:
         generator.batches += 1
         generator.lag.add(batch.health.lag_ns / 1e9)
         generator.cpu_total += batch.health.cpu_percent
-        self._timeline.health(batch.clock, batch.watermark_ns, batch.health)
+        self._timeline.health(batch.clock, batch.health)
 
     def _doubts(self) -> Iterable[str]:
         """Say what keeps this run from being a proof."""

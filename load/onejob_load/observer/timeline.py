@@ -68,9 +68,9 @@ class Timeline:
         if text in texts or len(texts) < 20:
             texts[text] += 1
 
-    def health(self, clock: str, at_ns: int, health: Health) -> None:
+    def health(self, clock: str, health: Health) -> None:
         """Note how a generator fares; each second keeps the worst."""
-        second = self._second(clock, at_ns)
+        second = self._second(clock, health.at_ns)
         known = self._health.get(second)
         if known is None or health.lag_ns > known.lag_ns:
             self._health[second] = health

@@ -221,7 +221,7 @@ function show(run) {
   showVerdict(run);
   showViolations(run.violations);
   showTiles(run.figures);
-  for (const chart of charts) chart.show(run.timeline);
+  for (const chart of charts) chart.show(run.finished ? run.timeline : run.timeline.slice(0, -1));
   showTables(run);
 }
 
