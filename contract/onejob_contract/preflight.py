@@ -5,6 +5,7 @@ from __future__ import annotations
 import statistics
 import threading
 import time
+from contextlib import closing, suppress
 from dataclasses import dataclass
 
 from onejob_contract.client import Client, Step, publish_request
@@ -153,21 +154,21 @@ def _blocks_others(client: Client) -> bool:
     deadline = time.monotonic() + client.target.response_timeout_s
     try:
         first = client.connection(deadline)
+    except WireError:
+        return True
+    try:
         first.send(client.stamped(Request("GET", "/health"), WHO), deadline)
         first.receive(deadline)
     except WireError:
+        first.close()
         return True
     answered = threading.Event()
 
     def ask() -> None:
-        try:
-            second = Connection(client.target.origin, deadline)
+        with suppress(WireError), closing(Connection(client.target.origin, deadline)) as second:
             second.send(client.stamped(Request("GET", "/health"), WHO), deadline)
             second.receive(deadline)
             answered.set()
-            second.close()
-        except WireError:
-            return
 
     asker = threading.Thread(target=ask, daemon=True)
     asker.start()
