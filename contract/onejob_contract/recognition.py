@@ -27,6 +27,8 @@ FORM_FIELDS: Final = ("sessionId", "image1", "image2")
 MEMBERS: Final = ("jobId", "resultUrl")
 _PLAIN_ID: Final = re.compile(r"[A-Za-z0-9_-]{1,100}")
 _LONGEST_ID: Final = 200
+_LARGEST_FORM: Final = 8_000
+"""Two small images and a session id take far less: the rest would be headers nobody expects."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +79,7 @@ def is_form(request: Request) -> bool:
 
 def _form(content_type: str, body: bytes) -> Meaning | None:
     fields = _fields(content_type, body)
-    if fields is None:
+    if fields is None or len(body) > _LARGEST_FORM:
         return None
     texts, files = fields
     session = texts.get("sessionId")
@@ -97,14 +99,14 @@ def _fields(
     if kind != "multipart/form-data" or "boundary" not in options:
         return None
     try:
-        _, texts, files = FormDataParser(silent=False).parse(
-            io.BytesIO(body), kind, len(body), options
-        )
+        parser = FormDataParser(stream_factory=lambda *_, **__: io.BytesIO(), silent=False)
+        _, texts, files = parser.parse(io.BytesIO(body), kind, len(body), options)
     except ValueError:
         return None
     names = [name for name, _ in (*texts.items(multi=True), *files.items(multi=True))]
     proper = (
         0 < len(names) == len(set(names))
+        and body.count(b"--" + options["boundary"].encode()) == len(names) + 1
         and set(texts) <= {"sessionId"}
         and set(files) <= {"image1", "image2"}
     )
