@@ -12,6 +12,7 @@ import signal
 import socket
 import subprocess
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import IO, Protocol
 
@@ -97,13 +98,9 @@ class OwnPostgres(_Process):
         self.url = f"postgresql://postgres@127.0.0.1:{port}/postgres"
         data = folder / "postgresql"
         data.mkdir()
-        user = None
-        if os.geteuid() == 0:  # PostgreSQL refuses to run as root
-            user = "postgres"
-            account = pwd.getpwnam(user)
-            os.chown(data, account.pw_uid, account.pw_gid)
-            for parent in (folder, folder.parent):
-                parent.chmod(parent.stat().st_mode | 0o011)
+        user = "postgres" if os.geteuid() == 0 else None  # it refuses to run as root
+        if user is not None:
+            _give(data, user)
         command = ["postgres", "-D", str(data), "-p", str(port), "-k", "", "-h", "127.0.0.1"]
         super().__init__(folder, command, port, user)
         subprocess.run(
@@ -131,6 +128,9 @@ class OwnRabbit(_Process):
         home = folder / "rabbitmq"
         home.mkdir()
         (home / "enabled_plugins").write_text("[].")
+        if os.geteuid() == 0:  # its start script changes to this user
+            _give(home, "rabbitmq")
+        self._pid_file = home / "node.pid"
         self._environment |= {
             "HOME": str(home),
             "RABBITMQ_NODENAME": f"chaos{port}@localhost",
@@ -138,14 +138,26 @@ class OwnRabbit(_Process):
             "RABBITMQ_NODE_PORT": str(port),
             "RABBITMQ_DIST_PORT": str(free_port()),
             "RABBITMQ_MNESIA_BASE": str(home),
-            "RABBITMQ_LOG_BASE": str(home),
+            "RABBITMQ_PID_FILE": str(self._pid_file),
+            "RABBITMQ_LOGS": "-",
             "RABBITMQ_ENABLED_PLUGINS_FILE": str(home / "enabled_plugins"),
         }
 
     def kill(self) -> None:
         """End the node; the Erlang port mapper of the machine stays."""
+        if self._process is not None:  # its start script puts it into a session of its own
+            with suppress(ProcessLookupError, FileNotFoundError):
+                os.kill(int(self._pid_file.read_text()), signal.SIGKILL)
         super().kill()
         wait_until_closed(self._port)
+
+
+def _give(folder: Path, user: str) -> None:
+    """Let another user own the folder and reach it."""
+    account = pwd.getpwnam(user)
+    os.chown(folder, account.pw_uid, account.pw_gid)
+    for parent in (folder.parent, folder.parent.parent):
+        parent.chmod(parent.stat().st_mode | 0o011)
 
 
 def free_port() -> int:

@@ -105,7 +105,14 @@ class Settings:
     )
     url: str = field(
         default="http://127.0.0.1:5000",
-        metadata=_explained(WORKER, "Where workers reach the server; result links start with it."),
+        metadata=_explained(WORKER, "Where workers reach the server."),
+    )
+    result_url: str = field(
+        default="",
+        metadata=_explained(
+            WORKER,
+            "What result links start with, if clients reach the server elsewhere than workers.",
+        ),
     )
     max_pixels: int = field(
         default=50_000_000,

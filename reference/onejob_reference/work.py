@@ -35,7 +35,7 @@ def work(settings: Settings, stop: threading.Event) -> None:
     worker = Worker(
         claims,
         uploads,
-        Results(settings.result_root, settings.url),
+        Results(settings.result_root, settings.result_url or settings.url),
         Reporter(settings.url, settings.update_secret, stop),
         max_pixels=settings.max_pixels,
         max_attempts=settings.max_attempts,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -13,9 +14,11 @@ from onejob_reference.locks import SessionLock, open_lock
 SESSION = " any text: \u00e9 \0 \ud800 "
 
 
-@pytest.fixture(params=["memory", "sql", "redis"])
+@pytest.fixture(params=["memory", "sql", "redis", "documented"])
 def lock(request: pytest.FixtureRequest, tmp_path: Path) -> SessionLock:
     match request.param:
+        case "documented":
+            return _documented_backend(f"folder:{tmp_path}")
         case "redis":
             url = str(request.getfixturevalue("redis_url"))
         case "sql":
@@ -23,6 +26,16 @@ def lock(request: pytest.FixtureRequest, tmp_path: Path) -> SessionLock:
         case _:
             url = "memory:"
     return open_lock(url)
+
+
+def _documented_backend(url: str) -> SessionLock:
+    """Run the worked example of the documentation as it stands there."""
+    guide = Path(__file__).parents[2] / "docs" / "reference.md"
+    example = guide.read_text().partition("```python\n")[2].partition("```")[0]
+    module: dict[str, Any] = {}
+    exec(example, module)  # noqa: S102
+    lock: SessionLock = module["FolderLock"](url)
+    return lock
 
 
 def _wait_until_free(lock: SessionLock, session: str) -> None:

@@ -13,6 +13,7 @@ from typing import Any
 
 import structlog
 from celery import Celery, signals  # type: ignore[import-untyped]
+from celery.worker import state  # type: ignore[import-untyped]
 
 _QUEUE = TASK = "onejob.perform"
 _PATIENCE_S = 2
@@ -54,8 +55,8 @@ def listen(
 ) -> None:
     """Call `perform` with the job id of each message, one at a time, until SIGTERM.
 
-    `ready` is called once messages arrive; `stop` is set when the end begins, and the message
-    in hand is finished before this returns.
+    `ready` is called once messages arrive. `stop` is set when the end begins, or ends it early
+    if it is set before; the message in hand is finished before this returns.
     """
     app = _celery(url)
 
@@ -65,6 +66,8 @@ def listen(
 
     def now_ready(**_: Any) -> None:
         ready()
+        if stop.is_set():  # told to stop before Celery listened for signals
+            state.should_stop = 0
 
     def now_stopping(**_: Any) -> None:
         stop.set()
