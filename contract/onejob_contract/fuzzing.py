@@ -46,6 +46,8 @@ _PURE: Final = 0.7
 """How often names that the spec does not know are left out: with them a body is outside."""
 _MODES: Final = (GenerationMode.POSITIVE, GenerationMode.NEGATIVE)
 _BATCH: Final = 10
+_LEAST: Final = 40
+"""So many are sent even if the time is up: loading schemathesis may have taken all of it."""
 _LINK_STEPS: Final = 6
 _NOT_IMPLEMENTED: Final = 501
 _HEADER: Final = re.compile(r"[\x21-\x7e]([\x20-\x7e]*[\x21-\x7e])?")
@@ -71,6 +73,7 @@ class Fuzzing:
         self._rounds = rounds
         self._expectations = Expectations(iut)
         self._failure: Exception | None = None
+        self._sent = 0
         openapi.format("binary", st.sampled_from(images()))
         document = {
             "openapi": spec()["openapi"],
@@ -169,7 +172,9 @@ class Fuzzing:
 
     def _send(self, case: _Case) -> Response:
         """Send one case with names of its own, judge what comes back, and hand it to the links."""
-        if next(self._rounds, None) is None:
+        self._sent += 1
+        more = next(self._rounds, None) is not None or self._sent <= _LEAST
+        if not more or self._iut.run.stop.is_set():
             raise _Over
         self._freshen(case)
         prepared = requests.Request(**case.as_transport_kwargs(base_url=_BASE)).prepare()

@@ -20,16 +20,15 @@ from onejob_contract.documented import (
     Answer,
     Call,
     Reading,
-    documented_text,
 )
-from onejob_contract.findings import Interrupted, TargetGone, Unobservable, Violation
+from onejob_contract.findings import TargetGone, Unobservable, Violation
+from onejob_contract.judging import REPEATED, Judging
 from onejob_contract.races import RaceLog, rendezvous
 from onejob_contract.run import STRETCH, Run
-from onejob_contract.wire import Exchange, Request, Trouble
+from onejob_contract.wire import Exchange, Request
 from onejob_fixtures.forms import Form, Part, encode, publish_parts
 from onejob_fixtures.images import Image, small_jpeg, small_png
 
-UNDOCUMENTED_SERVER_ERROR: Final = 500
 TRACE_LIMIT: Final = 400
 _CONTROLLED_ROUNDS: Final = 12
 _SILENT_TIMEOUTS: Final = 3
@@ -39,26 +38,7 @@ _GRACE_S: Final = 2.0
 
 Thing = TypeVar("Thing")
 
-REPEATED: Final = frozenset({Answer.UPDATED, Answer.UNKNOWN_JOB, Answer.MISSING_FIELD})
-"""What a repeated update of a finished job may answer: anything documented (reading, 6)."""
-
-_BASE: Final = {
-    Answer.HEALTHY: "HEALTH-OK",
-    Answer.GRANTED: "PUBLISH-ACCEPTED",
-    Answer.BUSY: "PUBLISH-BUSY",
-    Answer.MISSING_SESSION: "PUBLISH-MISSING-SESSION",
-    Answer.MISSING_IMAGE: "PUBLISH-MISSING-IMAGE",
-    Answer.JOB_DIR_FAILED: "PUBLISH-JOB-DIR-FAILURE",
-    Answer.SAVE_FAILED: "PUBLISH-SAVE-FAILURE",
-    Answer.DATABASE_FAILED: "PUBLISH-DATABASE-FAILURE",
-    Answer.PUBLISH_FAILED: "PUBLISH-BROKER-FAILURE",
-    Answer.PROCESSING: "STATUS-PROCESSING",
-    Answer.COMPLETED: "STATUS-COMPLETED",
-    Answer.NOT_FOUND: "STATUS-NOT-FOUND",
-    Answer.UPDATED: "UPDATE-OK",
-    Answer.MISSING_FIELD: "UPDATE-MISSING-FIELDS",
-    Answer.UNKNOWN_JOB: "UPDATE-NOT-FOUND",
-}
+__all__ = ["REPEATED", "Budget", "Iut", "Job", "Racer", "Seen"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,6 +117,7 @@ class Iut:
         self._stem = f"{run.client.token}{number:03}"
         self._count = 0
         self._reported: dict[str, str] = {}
+        self._judging = Judging(run, self.trace, self._reported, lambda job: self.status(job).step)
 
     def skip_names(self, attempt: int) -> None:
         """Start counting names where no earlier attempt of this check did."""
@@ -424,91 +405,13 @@ class Iut:
 
     def judge(self, step: Step, allowed: frozenset[Answer], blame: str | None) -> None:
         """Compare a step with the answers that are right. Raises Violation or Unobservable."""
-        reading = step.reading
-        if step.exchange.trouble is Trouble.STALE:
-            raise Interrupted
-        if step.exchange.trouble is Trouble.REFUSED:
-            raise TargetGone(step.exchange.detail)
-        if reading.answer is not None and not reading.json_type:
-            self.run.report(
-                Violation(
-                    "RESPONSE-JSON",
-                    "media type application/json",
-                    reading.actual,
-                    (step,),
-                    replayable=False,
-                )
-            )
-        if reading.answer in allowed:
-            return
-        shown = tuple(self.trace)  # what the next line asks about is no part of what went wrong
-        if self._worker_explains(step, allowed):
-            raise Unobservable("the server's own worker finished the job first", again=True)
-        misspelt = Answer.BUSY in allowed and _is_refusal(step)
-        base = "PUBLISH-BUSY" if misspelt else _BASE[min(allowed)]
-        if allowed == {Answer.BUSY} and reading.answer is Answer.GRANTED:
-            base = "LOCK-ONE-ACTIVE-JOB"
-        violation = Violation(
-            base if misspelt else blame or base,
-            " or ".join(documented_text(answer) for answer in sorted(allowed)),
-            reading.actual,
-            shown,
-            allowed=allowed,
-        )
-        if misspelt and blame != base:
-            self.run.report(violation)  # the lock held all the same, which is what this is about
-            return
-        raise violation
+        self._judging.compare(step, allowed, blame)
 
     def judge_harmless(self, step: Step) -> None:
-        """Judge a request outside the contract (design: how to read the document, 7)."""
-        exchange = step.exchange
-        if exchange.trouble is Trouble.STALE:
-            raise Interrupted
-        if exchange.trouble is Trouble.REFUSED:
-            raise TargetGone(exchange.detail)
-        if step.answer is not None:
-            return
-        if exchange.response is not None and exchange.response.status < UNDOCUMENTED_SERVER_ERROR:
-            return
-        raise Violation(
-            self.requirement, "a 4xx refusal, without delay", step.reading.actual, (step,)
-        )
+        """Judge a request outside the contract. Raises Violation."""
+        self._judging.harmless(step, self.requirement)
 
-    # --- the server's own worker ------------------------------------------------------------
-
-    def _worker_explains(self, step: Step, allowed: frozenset[Answer]) -> bool:
-        """Whether the step is right if the server's own worker completed a job by itself."""
-        if not self.run.may_have_worker:
-            return False
-        if step.call is Call.PUBLISH and step.answer is Answer.GRANTED and Answer.BUSY in allowed:
-            before = self._previous_job(step)
-            return before is not None and self._finished_by_itself(before)
-        if step.job is None or Answer.NOT_FOUND in allowed or step.job in self._reported:
-            return False
-        if step.call is Call.STATUS and step.answer is Answer.COMPLETED:
-            return self._is_foreign(step)
-        if step.call is Call.UPDATE and step.answer is Answer.UNKNOWN_JOB:
-            return self._finished_by_itself(step.job)
-        return False
-
-    def _finished_by_itself(self, job: str) -> bool:
-        if job in self._reported:
-            return False
-        step = self.status(job).step
-        return step.answer is Answer.COMPLETED and self._is_foreign(step)
-
-    def _is_foreign(self, step: Step) -> bool:
-        foreign = step.reading.member("image_url") not in self.run.reported_urls
-        if foreign:
-            self.run.live_worker_seen = step.job
-            if step.job is not None:
-                self.run.unfinished.pop(step.job, None)
-        return foreign
-
-    def _previous_job(self, step: Step) -> str | None:
-        grants = [s.granted_job for s in self.trace if s.session == step.session and s.granted_job]
-        return grants[-2] if len(grants) > 1 else None
+    # --- bookkeeping ------------------------------------------------------------------------
 
     def _completed_by_worker(self, job: Job) -> str:
         if not self.run.has_worker and self.run.surroundings.live_worker is False:
@@ -528,8 +431,6 @@ class Iut:
             self.run.stop.wait(pause)
             pause = min(0.25, pause * 1.5)
         raise Unobservable("the server's own worker did not finish a job within its time")
-
-    # --- bookkeeping ------------------------------------------------------------------------
 
     def _note(self, step: Step) -> Seen:
         self._must_not_be_silent(step.exchange)
@@ -567,12 +468,6 @@ class Iut:
 
     def _job_of(self, seen: Seen, session: str) -> Job:
         return Job(seen.step.granted_job or "", session)
-
-
-def _is_refusal(step: Step) -> bool:
-    """Whether the server refused, though not in the documented words."""
-    response = step.exchange.response
-    return step.answer is None and response is not None and response.status // 100 == 4
 
 
 @cache

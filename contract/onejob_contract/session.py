@@ -17,7 +17,7 @@ from onejob_contract.preflight import NotJudgeable, Preflight, look
 from onejob_contract.run import PROFILES, STRETCH, Run
 from onejob_contract.scheduler import Scheduler, Task
 from onejob_contract.target import Target, UsageError, load_target, parse_url, worker_mode
-from onejob_contract.verdict import CheckResult, Conclusion, conclude
+from onejob_contract.verdict import CheckResult, Conclusion, Exit, conclude
 
 CLEANING_S = 2.0
 _PATIENCE_S = 10.0
@@ -57,7 +57,7 @@ class Session:
 
     @classmethod
     def from_pytest(cls, config: pytest.Config) -> Session:
-        """A session from pytest's options. Raises pytest.UsageError."""
+        """Prepare a session from pytest's options. Raises pytest.UsageError, or ends pytest."""
         option = config.getoption
         try:
             if option("onejob_target"):
@@ -84,7 +84,7 @@ class Session:
         try:
             session.prepare()
         except NotJudgeable as error:
-            raise pytest.UsageError(str(error)) from None
+            pytest.exit(str(error), returncode=int(Exit.NOT_JUDGED))
         return session
 
     @property

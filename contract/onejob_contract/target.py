@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -65,6 +66,9 @@ class Target:
     accepted: Mapping[str, str] = field(default_factory=dict)
     faults: Mapping[str, Fault] = field(default_factory=dict)
 
+
+_TOKEN: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+"""The name of a header (RFC 9110, section 5.6.2)."""
 
 _KEYS: Final = {
     "url": str,
@@ -163,8 +167,10 @@ def _section(
 
 def _texts(section: Mapping[str, Any], name: str, where: str) -> tuple[tuple[str, str], ...]:
     for key, value in section.items():
-        if not isinstance(value, str) or not value.isprintable() or not key.isascii():
-            raise UsageError(f"{where}: {name}.{key} must be printable text on one line.")
+        if not _TOKEN.fullmatch(key):
+            raise UsageError(f"{where}: {name}.{key} is no name a header can have.")
+        if not isinstance(value, str) or not value.isprintable() or not value.isascii():
+            raise UsageError(f"{where}: {name}.{key} must be printable ASCII text on one line.")
     return tuple(section.items())
 
 

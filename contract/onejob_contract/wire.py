@@ -22,6 +22,7 @@ MAX_BODY_BYTES: Final = 1 << 20
 """A longer answer is no answer of this API: the longest documented one holds a 2,000 character URL."""
 MAX_HEADER_BYTES: Final = 1 << 16
 _CHUNK: Final = 1 << 16
+_EXAMPLE: Final = "http://127.0.0.1:5000"
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,13 +37,21 @@ class Origin:
     @classmethod
     def parse(cls, url: str) -> Origin:
         """Read an http(s) URL. Raises ValueError with a sentence that says what is wrong."""
-        parts = urlsplit(url)
+        try:
+            parts = urlsplit(url)
+            (parts.hostname or "").encode("idna")
+        except ValueError:
+            raise ValueError(f"{url!r} names no valid host, for example {_EXAMPLE}") from None
+        if not url.isascii() or not url.isprintable() or " " in url:
+            raise ValueError(f"{url!r} has characters that a URL writes as %20 and the like")
         if parts.scheme not in ("http", "https"):
             raise ValueError(
-                f"{url!r} is no http:// or https:// URL, for example http://127.0.0.1:5000"
+                f"{url!r} is no http:// or https:// URL, for example {_EXAMPLE}"
             )
         if not parts.hostname:
-            raise ValueError(f"{url!r} names no host, for example http://127.0.0.1:5000")
+            raise ValueError(f"{url!r} names no host, for example {_EXAMPLE}")
+        if "@" in parts.netloc:
+            raise ValueError(f"{url!r} names a user; put the Authorization header in a target file")
         if parts.query or parts.fragment:
             raise ValueError(f"{url!r} has a query or a fragment; give the base URL only")
         try:

@@ -49,9 +49,9 @@ def _fuzzing(iut: Iut, requests: int, paths: Sequence[str]) -> Fuzzing:
 
 
 def _say_and_ask_for(iut: Iut, counts: Mapping[str, int], kinds: Sequence[str]) -> None:
-    """Tell what was covered. Too little is no pass, whatever the answers were."""
+    """Tell what was covered. Too little is no pass, unless time cut it short and is told so."""
     said = ", ".join(f"{number} {kind}" for kind, number in sorted(counts.items()))
     iut.run.measured[f"generated: {iut.check.rpartition('::')[2]}"] = said
     lacking = [kind for kind in kinds if counts.get(kind, 0) < ENOUGH]
-    if lacking:
+    if lacking and iut.check not in iut.run.cut_short:
         raise Unobservable(f"too few generated requests: {', '.join(lacking)}; in all {said}")

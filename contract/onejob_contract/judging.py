@@ -1,0 +1,150 @@
+"""Compare an answer with those that are right, and put the blame where it belongs.
+
+A server may have a worker of its own that finishes jobs at any moment, so an answer that would be
+wrong otherwise may be right because a job ended by itself. That is asked for before anybody is
+accused.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Final
+
+from onejob_contract.client import Step
+from onejob_contract.documented import Answer, Call, documented_text
+from onejob_contract.findings import Interrupted, TargetGone, Unobservable, Violation
+from onejob_contract.run import Run
+from onejob_contract.wire import Trouble
+
+SERVER_ERROR: Final = 500
+
+REPEATED: Final = frozenset({Answer.UPDATED, Answer.UNKNOWN_JOB, Answer.MISSING_FIELD})
+"""What a repeated update of a finished job may answer: anything documented (reading, 6)."""
+
+_BASE: Final = {
+    Answer.HEALTHY: "HEALTH-OK",
+    Answer.GRANTED: "PUBLISH-ACCEPTED",
+    Answer.BUSY: "PUBLISH-BUSY",
+    Answer.MISSING_SESSION: "PUBLISH-MISSING-SESSION",
+    Answer.MISSING_IMAGE: "PUBLISH-MISSING-IMAGE",
+    Answer.JOB_DIR_FAILED: "PUBLISH-JOB-DIR-FAILURE",
+    Answer.SAVE_FAILED: "PUBLISH-SAVE-FAILURE",
+    Answer.DATABASE_FAILED: "PUBLISH-DATABASE-FAILURE",
+    Answer.PUBLISH_FAILED: "PUBLISH-BROKER-FAILURE",
+    Answer.PROCESSING: "STATUS-PROCESSING",
+    Answer.COMPLETED: "STATUS-COMPLETED",
+    Answer.NOT_FOUND: "STATUS-NOT-FOUND",
+    Answer.UPDATED: "UPDATE-OK",
+    Answer.MISSING_FIELD: "UPDATE-MISSING-FIELDS",
+    Answer.UNKNOWN_JOB: "UPDATE-NOT-FOUND",
+}
+
+
+class Judging:
+    """Judges the steps of one check.
+
+    `trace` and `reported` (URLs by job) are the check's own and grow while it runs; `status` asks
+    for the status of a job.
+    """
+
+    def __init__(
+        self,
+        run: Run,
+        trace: Sequence[Step],
+        reported: Mapping[str, str],
+        status: Callable[[str], Step],
+    ) -> None:
+        self._run = run
+        self._trace = trace
+        self._reported = reported
+        self._status = status
+
+    def compare(self, step: Step, allowed: frozenset[Answer], blame: str | None) -> None:
+        """Compare a step with the answers that are right. Raises Violation or Unobservable."""
+        _must_have_happened(step)
+        reading = step.reading
+        if reading.answer is not None and not reading.json_type:
+            self._run.report(
+                Violation(
+                    "RESPONSE-JSON",
+                    "media type application/json",
+                    reading.actual,
+                    (step,),
+                    replayable=False,
+                )
+            )
+        if reading.answer in allowed:
+            return
+        shown = tuple(self._trace)  # what the next line asks about is no part of what went wrong
+        if self._worker_explains(step, allowed):
+            raise Unobservable("the server's own worker finished the job first", again=True)
+        misspelt = Answer.BUSY in allowed and _is_refusal(step)
+        base = "PUBLISH-BUSY" if misspelt else _BASE[min(allowed)]
+        if allowed == {Answer.BUSY} and reading.answer is Answer.GRANTED:
+            base = "LOCK-ONE-ACTIVE-JOB"
+        violation = Violation(
+            base if misspelt else blame or base,
+            " or ".join(documented_text(answer) for answer in sorted(allowed)),
+            reading.actual,
+            shown,
+            allowed=allowed,
+        )
+        if misspelt and blame != base:
+            self._run.report(violation)  # the lock held all the same, which is what this is about
+            return
+        raise violation
+
+    def harmless(self, step: Step, requirement: str) -> None:
+        """Judge a request outside the contract (design: how to read the document, 7)."""
+        _must_have_happened(step)
+        response = step.exchange.response
+        if step.answer is not None or (response is not None and response.status < SERVER_ERROR):
+            return
+        raise Violation(requirement, "a 4xx refusal, without delay", step.reading.actual, (step,))
+
+    def _worker_explains(self, step: Step, allowed: frozenset[Answer]) -> bool:
+        """Whether the step is right if the server's own worker completed a job by itself."""
+        if not self._run.may_have_worker:
+            return False
+        if step.call is Call.PUBLISH and step.answer is Answer.GRANTED and Answer.BUSY in allowed:
+            before = self._previous_job(step)
+            return before is not None and self._finished_by_itself(before)
+        if step.job is None or Answer.NOT_FOUND in allowed or step.job in self._reported:
+            return False
+        if step.call is Call.STATUS and step.answer is Answer.COMPLETED:
+            return self._is_foreign(step)
+        if step.call is Call.UPDATE and step.answer in REPEATED:
+            return self._finished_by_itself(step.job)
+        return False
+
+    def _finished_by_itself(self, job: str) -> bool:
+        if job in self._reported:
+            return False
+        step = self._status(job)
+        return step.answer is Answer.COMPLETED and self._is_foreign(step)
+
+    def _is_foreign(self, step: Step) -> bool:
+        foreign = step.reading.member("image_url") not in self._run.reported_urls
+        if foreign:
+            self._run.live_worker_seen = step.job
+            if step.job is not None:
+                self._run.unfinished.pop(step.job, None)
+        return foreign
+
+    def _previous_job(self, step: Step) -> str | None:
+        grants = [s.granted_job for s in self._trace if s.session == step.session and s.granted_job]
+        return grants[-2] if len(grants) > 1 else None
+
+
+def _must_have_happened(step: Step) -> None:
+    """Raise Interrupted or TargetGone if the request says nothing about the server's answers."""
+    if step.exchange.trouble is Trouble.STALE:
+        raise Interrupted
+    if step.exchange.trouble is Trouble.REFUSED:
+        raise TargetGone(step.exchange.detail)
+
+
+def _is_refusal(step: Step) -> bool:
+    """Whether the server refused, though not in the documented words."""
+    response = step.exchange.response
+    return step.answer is None and response is not None and response.status // 100 == 4
