@@ -45,9 +45,7 @@ class Origin:
         if not url.isascii() or not url.isprintable() or " " in url:
             raise ValueError(f"{url!r} has characters that a URL writes as %20 and the like")
         if parts.scheme not in ("http", "https"):
-            raise ValueError(
-                f"{url!r} is no http:// or https:// URL, for example {_EXAMPLE}"
-            )
+            raise ValueError(f"{url!r} is no http:// or https:// URL, for example {_EXAMPLE}")
         if not parts.hostname:
             raise ValueError(f"{url!r} names no host, for example {_EXAMPLE}")
         if "@" in parts.netloc:
