@@ -78,5 +78,7 @@ def _fails_as_documented(iut: Iut, name: str) -> None:
         for _ in range(3):
             seen = iut.publish(iut.new_session())
             if seen.answer is Answer.GRANTED:
+                job = seen.step.granted_job or ""
+                iut.status(job).must_be(Answer.PROCESSING, Answer.COMPLETED)
                 raise Unobservable(f"the fault {name} does not show: a publish was granted")
             seen.must_be(DOCUMENTED[name])
