@@ -35,6 +35,8 @@ from onejob_contract.linearizability.sections import (
 from onejob_contract.linearizability.witness import Witness, explain
 
 DEFAULT_BUDGET_S = 60.0
+SETTLING_S = 1.0
+"""How long one `Judge.advance` may search; what it does not settle stays open."""
 
 
 class Verdict(StrEnum):
@@ -144,7 +146,7 @@ class Judge:
         added yet, those in flight included.
         """
         started = time.perf_counter()
-        budget = Budget(self._budget_s)
+        budget = Budget(min(self._budget_s, SETTLING_S))
         try:
             if self._found is None:
                 self._found = self._finding_among_late_jobs(watermark_ns, budget)

@@ -21,6 +21,9 @@ from onejob_contract.history import Operation
 from onejob_contract.linearizability.budget import Budget
 from onejob_contract.linearizability.jobs import Instant, Window, returned
 
+_NARROW = 16
+"""How many sets of placed jobs the first, hopeful search keeps."""
+
 Candidate = tuple[Window, ...]
 """One job: the windows of which one holds."""
 
@@ -93,16 +96,29 @@ class Session:
         self._budget = budget
 
     def arrange(
-        self, fronts: tuple[Front, ...], groups: Iterable[list[Candidate]], *, to_the_end: bool
+        self, fronts: tuple[Front, ...], groups: Sequence[list[Candidate]], *, to_the_end: bool
     ) -> tuple[Front, ...] | Conflict:
         """Place all `clusters` after the given fronts; with ``to_the_end`` nothing follows."""
+        if to_the_end:
+            # Most searches need few fronts; only a failure has to be sure that it saw all.
+            narrow = self._arrange(fronts, groups, width=_NARROW)
+            if not isinstance(narrow, Conflict) and any(map(self._can_end, narrow)):
+                return narrow
+        result = self._arrange(fronts, groups, width=None)
+        if isinstance(result, Conflict):
+            return result
+        if to_the_end and not any(map(self._can_end, result)):
+            return Conflict((), result)
+        return result
+
+    def _arrange(
+        self, fronts: tuple[Front, ...], groups: Sequence[list[Candidate]], width: int | None
+    ) -> tuple[Front, ...] | Conflict:
         for cluster in groups:
-            following = self._place_cluster(fronts, cluster)
+            following = self._place_cluster(fronts, cluster, width)
             if isinstance(following, Conflict):
                 return following
             fronts = following
-        if to_the_end and not any(self._can_end(front) for front in fronts):
-            return Conflict((), fronts)
         return fronts
 
     def follow(self, front: Front, window: Window) -> Front | None:
@@ -142,7 +158,7 @@ class Session:
         return rest == math.inf or self._fill(front) is not None
 
     def _place_cluster(
-        self, fronts: tuple[Front, ...], cluster: Sequence[Candidate]
+        self, fronts: tuple[Front, ...], cluster: Sequence[Candidate], width: int | None
     ) -> tuple[Front, ...] | Conflict:
         placed: dict[int, tuple[Front, ...]] = {0: fronts}
         for _ in cluster:
@@ -159,7 +175,10 @@ class Session:
                     ]
                     following.setdefault(done | 1 << index, []).extend(afters)
                     tried[index] = here
-            placed = {done: _best(afters) for done, afters in following.items() if afters}
+            best = {done: _best(afters) for done, afters in following.items() if afters}
+            if width is not None and len(best) > width:
+                best = dict(sorted(best.items(), key=_promise)[:width])
+            placed = best
             if not placed:
                 jobs = tuple(cluster[index][0] for index in tried)
                 return Conflict(jobs, tuple(front for here in tried.values() for front in here))
@@ -206,6 +225,13 @@ def _next_jobs(cluster: Sequence[Candidate], done: int) -> Iterator[int]:
             # Exchanging two jobs of which one is no later in every bound never hurts.
             waiting.append(window)
             yield index
+
+
+def _promise(entry: tuple[int, tuple[Front, ...]]) -> tuple[Instant, Instant]:
+    """Order sets of placed jobs: those that free the session first, and hold it longest."""
+    _, fronts = entry
+    first = min(fronts, key=lambda front: front.free_from)
+    return (first.free_from, -first.held_until)
 
 
 def _best(fronts: Iterable[Front]) -> tuple[Front, ...]:
