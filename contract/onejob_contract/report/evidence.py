@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import base64
 import shlex
+from io import BytesIO
 from typing import Any, Final
 from urllib.parse import unquote
 
 from werkzeug.formparser import parse_form_data
-from werkzeug.test import EnvironBuilder
 
 from onejob_contract.catalogue import requirements
 from onejob_contract.client import REQUEST_ID, Step
@@ -109,7 +109,7 @@ def curl(request: Request, origin: Origin) -> str:
     if not request.body:
         return shlex.join([*words, url])
     if _is_plain(request.body):
-        return shlex.join([*words, "--data-binary", request.body.decode(), url])
+        return shlex.join([*words, "--data-raw", request.body.decode(), url])
     if len(request.body) > _INLINE_BYTES:
         return (
             shlex.join([*words, url])
@@ -120,11 +120,14 @@ def curl(request: Request, origin: Origin) -> str:
 
 
 def _form_in_words(request: Request, content_type: str) -> str:
-    environ = EnvironBuilder(
-        method="POST", data=request.body, headers={"Content-Type": content_type}
-    ).get_environ()
+    environ = {
+        "REQUEST_METHOD": "POST",
+        "CONTENT_TYPE": content_type,
+        "CONTENT_LENGTH": str(len(request.body)),
+        "wsgi.input": BytesIO(request.body),
+    }
     try:
-        _, fields, files = parse_form_data(environ, silent=True)
+        _, fields, files = parse_form_data(environ, stream_factory=_in_memory, silent=True)
     except (ValueError, LookupError):
         return f"({len(request.body)} bytes that are no form)"
     words = [f"{name}={_shortened(value, 140)!r}" for name, value in fields.items(multi=True)]
@@ -134,6 +137,10 @@ def _form_in_words(request: Request, content_type: str) -> str:
             f"{name}=@{_shortened(file.filename or '', 60)!r} ({file.content_type}, {size} bytes)"
         )
     return " ".join(words) or f"({len(request.body)} bytes, no fields)"
+
+
+def _in_memory(*_: object, **__: object) -> BytesIO:
+    return BytesIO()
 
 
 def _is_plain(body: bytes) -> bool:

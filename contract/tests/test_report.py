@@ -1,0 +1,145 @@
+"""What a run leaves behind: every format tells the same, and survives what servers say."""
+
+import datetime
+import json
+import re
+import subprocess
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree as ET
+
+import jsonschema_rs
+import pytest
+from kit import judged
+
+from onejob_contract.report.document import document
+from onejob_contract.report.files import write_report
+from onejob_contract.report.html import page
+from onejob_contract.report.junit import junit
+from onejob_contract.report.markdown import summary
+from onejob_contract.session import Session
+from onejob_fixtures.servers import running
+
+NOW = datetime.datetime(2020, 2, 29, 12, 0, tzinfo=datetime.UTC)
+HOSTILE = '<script>|\x00\x1b[31m\nnew ]]> & "line"</td>'
+
+
+@pytest.fixture(scope="module")
+def broken_server() -> Session:
+    """A server whose refusal of a busy session has another status, judged on it and on health."""
+    with running("busy-says-409") as url:
+        return judged(url, "PUBLISH-BUSY", "HEALTH-OK", "RESPONSE-JSON")
+
+
+@pytest.fixture
+def report(broken_server: Session) -> dict[str, Any]:
+    return document(broken_server, NOW)
+
+
+def entry(report: dict[str, Any], id_: str) -> dict[str, Any]:
+    return next(one for one in report["requirements"] if one["id"] == id_)
+
+
+def parsed(xml: str) -> ET.Element:
+    return ET.fromstring(xml)  # noqa: S314 (our own output)
+
+
+def test_a_report_fits_its_published_schema(report: dict[str, Any]) -> None:
+    schema = files("onejob_contract").joinpath("schemas/report.schema.json").read_text("utf-8")
+    validator = jsonschema_rs.Draft202012Validator(json.loads(schema))
+    assert [error.message for error in validator.iter_errors(report)] == []
+
+
+@pytest.mark.parametrize(
+    ("member", "value"),
+    [("verdict", "passed"), ("exit_code", 2), ("seed", None), ("because", ""), ("schema", 2)],
+)
+def test_the_schema_refuses_what_is_no_report(
+    report: dict[str, Any], member: str, value: object
+) -> None:
+    schema = files("onejob_contract").joinpath("schemas/report.schema.json").read_text("utf-8")
+    report[member] = value
+    assert not jsonschema_rs.is_valid(json.loads(schema), report)
+
+
+def test_a_broken_requirement_shows_expected_and_actual(report: dict[str, Any]) -> None:
+    broken = entry(report, "PUBLISH-BUSY")
+    assert report["verdict"] == "nonconformant"
+    assert broken["verdict"] == "fail"
+    (evidence,) = broken["evidence"]
+    assert evidence["expected"] == '429 {"error": "Previous job still processing"}'
+    assert evidence["actual"].startswith("409 ")
+    assert evidence["seen"].startswith("shown again by the requests below")
+    assert entry(report, "HEALTH-OK")["verdict"] == "pass"
+
+
+def test_curl_lines_say_the_same_to_the_server_as_the_kit_did() -> None:
+    """Both publishes of the evidence, multipart bodies included, sent again by a shell."""
+    with running("busy-says-409") as url:
+        session = judged(url, "PUBLISH-BUSY")
+        (evidence,) = entry(document(session, NOW), "PUBLISH-BUSY")["evidence"]
+        assert len(evidence["steps"]) == 2, "a grant and its refusal are enough"
+        for step in evidence["steps"]:
+            answered = subprocess.run(
+                ["bash", "-c", step["curl"]],
+                capture_output=True,
+                text=True,
+                timeout=20,
+                check=True,
+            )
+            # The run left its session free, so the sequence can be had again as it was.
+            status, _, body = step["response"].partition(" ")
+            assert answered.stdout.startswith(f"HTTP/1.1 {status} ")
+            assert json.loads(answered.stdout.splitlines()[-1]).keys() == json.loads(body).keys()
+
+
+def test_all_files_are_written_and_read_again(broken_server: Session, tmp_path: Path) -> None:
+    write_report(broken_server, NOW, tmp_path / "new" / "folder")
+    folder = tmp_path / "new" / "folder"
+    assert {file.name for file in folder.iterdir()} == {
+        "report.json",
+        "report.html",
+        "junit.xml",
+        "summary.md",
+        "history.jsonl",
+    }
+    assert json.loads((folder / "report.json").read_text("utf-8"))["seed"] == 1
+    history = (folder / "history.jsonl").read_text("utf-8").splitlines()
+    assert len(history) == len(broken_server.client.history)
+
+
+def test_junit_counts_what_a_ci_system_must_see(report: dict[str, Any]) -> None:
+    suite = parsed(junit(report))
+    cases = {case.get("name"): case for case in suite}
+    assert suite.get("tests") == str(len(report["requirements"])) == str(len(cases))
+    assert suite.get("failures") == "1"
+    failure = cases["PUBLISH-BUSY"].find("failure")
+    assert failure is not None
+    assert "curl -sS -i -X POST" in (failure.text or "")
+    assert list(cases["HEALTH-OK"]) == []
+
+
+def test_what_was_not_observed_is_an_error_in_junit_and_what_is_known_a_skip(
+    report: dict[str, Any],
+) -> None:
+    entry(report, "PUBLISH-BUSY")["known_failure"] = "ticket 17"
+    entry(report, "HEALTH-OK").update(verdict="inconclusive", reason="it never answered")
+    suite = parsed(junit(report))
+    assert suite.get("failures") == "0"
+    assert {case.get("name") for case in suite if case.find("error") is not None} >= {"HEALTH-OK"}
+    skipped = {case.get("name"): case.find("skipped") for case in suite}["PUBLISH-BUSY"]
+    assert skipped is not None
+    assert skipped.get("message") == "known failure: ticket 17"
+
+
+def test_what_a_server_says_cannot_break_a_format(report: dict[str, Any]) -> None:
+    broken = entry(report, "PUBLISH-BUSY")
+    broken["reason"] = HOSTILE
+    broken["evidence"][0]["actual"] = HOSTILE
+    broken["evidence"][0]["steps"][0].update(response=HOSTILE, curl=HOSTILE, request=HOSTILE)
+    parsed(junit(report))
+    assert "<script>" not in page(report)
+    (row,) = [line for line in summary(report).splitlines() if line.startswith("| PUBLISH-BUSY")]
+    assert len(re.findall(r"(?<!\\)\|", row)) == 4, "three cells in one line"
+    assert "<script>" not in row
