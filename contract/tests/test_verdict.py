@@ -1,0 +1,115 @@
+"""From what the checks found to one verdict: nothing that was not seen counts as a pass."""
+
+from collections.abc import Sequence
+
+from onejob_contract.catalogue import requirements
+from onejob_contract.findings import Violation
+from onejob_contract.verdict import (
+    CheckResult,
+    Conclusion,
+    Ending,
+    Exit,
+    Overall,
+    Verdict,
+    conclude,
+)
+
+HEALTH = requirements()["HEALTH-OK"]
+BUSY = requirements()["PUBLISH-BUSY"]
+WORKER = requirements()["WORKER-COMPLETES"]
+BROKEN_BUSY = Violation(BUSY.id, "429", "409")
+
+
+def ended(id_: str, ending: Ending, reason: str = "", blamed: str = "") -> CheckResult:
+    return CheckResult(f"a check of {id_}", (id_,), ending, reason, blamed=blamed)
+
+
+def verdicts(conclusion: Conclusion) -> Sequence[Verdict]:
+    return [result.verdict for result in conclusion.requirements]
+
+
+ALL_PASSED = [ended(one.id, Ending.PASSED) for one in (HEALTH, BUSY, WORKER)]
+
+
+def test_a_server_of_which_everything_was_seen_and_right_is_conformant() -> None:
+    conclusion = conclude([HEALTH, BUSY], ALL_PASSED, [])
+    assert (conclusion.overall, conclusion.exit) == (Overall.CONFORMANT, Exit.CONFORMANT)
+    assert conclusion.because == "2 requirements hold"
+
+
+def test_one_broken_must_requirement_makes_it_nonconformant() -> None:
+    results = [ALL_PASSED[0], ended(BUSY.id, Ending.VIOLATED, blamed=BUSY.id)]
+    conclusion = conclude([HEALTH, BUSY], results, [BROKEN_BUSY])
+    assert conclusion.exit is Exit.NONCONFORMANT
+    assert verdicts(conclusion) == [Verdict.PASS, Verdict.FAIL]
+    assert conclusion.requirements[1].reason == "expected 429; actual 409"
+
+
+def test_a_should_requirement_decides_only_where_it_gates() -> None:
+    broken = Violation(WORKER.id, "completed", "processing")
+    results = [ALL_PASSED[0], ended(WORKER.id, Ending.VIOLATED, blamed=WORKER.id)]
+    assert conclude([HEALTH, WORKER], results, [broken]).exit is Exit.CONFORMANT
+    gated = conclude([HEALTH, WORKER], results, [broken], gate_should=True)
+    assert gated.exit is Exit.NONCONFORMANT
+
+
+def test_a_must_requirement_that_was_not_seen_leaves_the_verdict_open() -> None:
+    for ending in (Ending.UNOBSERVABLE, Ending.NOT_RUN):
+        results = [ALL_PASSED[0], ended(BUSY.id, ending, "the race did not overlap")]
+        conclusion = conclude([HEALTH, BUSY], results, [])
+        assert conclusion.exit is Exit.NOT_JUDGED
+        assert "PUBLISH-BUSY: the race did not overlap" in conclusion.because
+
+
+def test_the_owner_may_accept_that_something_stays_unseen_but_not_that_it_breaks() -> None:
+    accepted = {BUSY.id: "no second client"}
+    unseen = [ALL_PASSED[0], ended(BUSY.id, Ending.UNOBSERVABLE, "one client only")]
+    assert conclude([HEALTH, BUSY], unseen, [], accepted=accepted).exit is Exit.CONFORMANT
+    broken = conclude([HEALTH, BUSY], unseen, [BROKEN_BUSY], accepted=accepted)
+    assert broken.exit is Exit.NONCONFORMANT
+
+
+def test_a_requirement_without_any_check_that_ran_is_not_passed() -> None:
+    conclusion = conclude([HEALTH, BUSY], ALL_PASSED[:1], [])
+    assert verdicts(conclusion) == [Verdict.PASS, Verdict.INCONCLUSIVE]
+    assert conclusion.exit is Exit.NOT_JUDGED
+
+
+def test_one_unseen_check_keeps_a_requirement_open_although_another_passed() -> None:
+    results = [ALL_PASSED[1], ended(BUSY.id, Ending.UNOBSERVABLE, "no time")]
+    assert verdicts(conclude([BUSY], results, [])) == [Verdict.INCONCLUSIVE]
+
+
+def test_a_check_that_failed_for_another_requirement_did_not_judge_its_own() -> None:
+    results = [ended(BUSY.id, Ending.VIOLATED, blamed="PUBLISH-ACCEPTED")]
+    (result,) = conclude([BUSY], results, []).requirements
+    assert result.verdict is Verdict.INCONCLUSIVE
+    assert "PUBLISH-ACCEPTED failed on the way" in result.reason
+
+
+def test_nothing_judged_and_nothing_applicable_are_no_pass() -> None:
+    absent = [ended(BUSY.id, Ending.NOT_APPLICABLE, "declared absent")]
+    assert conclude([], [], []).exit is Exit.NOT_JUDGED
+    assert conclude([BUSY], absent, []).exit is Exit.NOT_JUDGED
+
+
+def test_a_fault_of_the_kit_is_neither_a_pass_nor_the_servers_fault() -> None:
+    results = [ALL_PASSED[0], ended(BUSY.id, Ending.FAULT, "KeyError: 'x'")]
+    conclusion = conclude([HEALTH, BUSY], results, [])
+    assert conclusion.exit is Exit.KIT_FAULT
+    assert "KeyError: 'x'" in conclusion.because
+
+
+def test_a_target_that_died_is_not_judged_even_if_all_that_ran_passed() -> None:
+    assert conclude([HEALTH, BUSY], ALL_PASSED, [], gone=True).exit is Exit.NOT_JUDGED
+
+
+def test_a_known_failure_is_forgiven_while_it_fails_and_only_then() -> None:
+    known = {BUSY.id: "ticket 17"}
+    failing = conclude([HEALTH, BUSY], ALL_PASSED[:1], [BROKEN_BUSY], known_failures=known)
+    assert failing.exit is Exit.CONFORMANT
+    assert failing.requirements[1].known == "ticket 17"
+    stale = conclude([HEALTH, BUSY], ALL_PASSED, [], known_failures=known)
+    assert stale.exit is Exit.NONCONFORMANT
+    unseen = conclude([HEALTH, BUSY], ALL_PASSED[:1], [], known_failures=known)
+    assert unseen.exit is Exit.NOT_JUDGED
