@@ -151,13 +151,11 @@ def _strike(faults: int, random: Random, cluster: Cluster, backends: list[Backen
     """Let faults happen one after the other, with clients at work before, during and after."""
 
     def kill_server_process() -> None:
-        for pid in random.sample(cluster.server.children(), k=1):
-            with suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
+        with suppress(ProcessLookupError):
+            os.kill(cluster.server.some_child(random), signal.SIGKILL)
 
     def stop_server_process() -> None:
-        pids = random.sample(cluster.server.children(), k=1)
-        pause(pids, random.uniform(0.1, 1.5) * LEASE_S)
+        pause([cluster.server.some_child(random)], random.uniform(0.1, 1.5) * LEASE_S)
 
     def some_worker() -> Member:
         return random.choice(cluster.workers)

@@ -11,9 +11,11 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from random import Random
 
 from backends import free_port, wait_for_port, wait_until_closed
 
+_RESPAWN_LIMIT_S = 30.0
 _RUN = "from onejob_reference.commands import {name}; {name}()"
 
 
@@ -52,6 +54,15 @@ class Member:
             return [int(pid) for pid in path.read_text().split()]
         except OSError:
             return []
+
+    def some_child(self, random: Random) -> int:
+        """Return the process id of one of its children, waiting until it has any."""
+        deadline = time.monotonic() + _RESPAWN_LIMIT_S
+        while not (children := self.children()):
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"nobody serves any more, see {self.log.name}")
+            time.sleep(0.02)
+        return random.choice(children)
 
     def kill(self) -> None:
         """End the group at once."""

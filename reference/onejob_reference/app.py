@@ -10,7 +10,7 @@ from flask.typing import ResponseReturnValue
 from werkzeug.exceptions import HTTPException
 
 from onejob_reference.api import AnyText, api
-from onejob_reference.database import Database
+from onejob_reference.database import Database, DatabaseError
 from onejob_reference.dispatch import open_dispatcher
 from onejob_reference.documentation import documentation
 from onejob_reference.errors import PublishFailed, Refusal
@@ -66,6 +66,10 @@ def _render_errors(app: Flask) -> None:
     def unknown_route_or_method(error: HTTPException) -> ResponseReturnValue:
         headers = [(k, v) for k, v in error.get_headers() if k.lower() != "content-type"]
         return {"error": error.description or error.name}, error.code or 500, headers
+
+    @app.errorhandler(DatabaseError)
+    def no_database(failure: DatabaseError) -> ResponseReturnValue:
+        return {"error": str(failure)}, 500
 
     @app.errorhandler(Exception)
     def unforeseen(error: Exception) -> ResponseReturnValue:
