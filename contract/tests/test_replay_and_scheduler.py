@@ -1,0 +1,191 @@
+"""Checks run in lanes; what they find is shown again with as few requests as possible."""
+
+import math
+import re
+import threading
+from collections.abc import Callable, Iterator
+
+import pytest
+from kit import judged, plain_tasks
+
+from onejob_contract.checks import Cost, Proof
+from onejob_contract.documented import Answer
+from onejob_contract.findings import Unobservable, Violation
+from onejob_contract.iut import Budget, Iut
+from onejob_contract.replay import confirm
+from onejob_contract.scheduler import ATTEMPTS, Scheduler, Task
+from onejob_contract.session import Options, Session
+from onejob_contract.target import Target, WorkerMode
+from onejob_contract.verdict import CheckResult, Ending, Exit
+from onejob_contract.wire import Origin
+from onejob_fixtures.servers import running
+
+
+def session_on(url: str) -> Session:
+    target = Target(Origin.parse(url), worker=WorkerMode.HARNESS, response_timeout_s=5.0)
+    session = Session(target, Options(profile="quick", seed=1))
+    session.prepare()
+    return session
+
+
+@pytest.fixture
+def session(correct_server: str) -> Iterator[Session]:
+    session = session_on(correct_server)
+    yield session
+    session.client.close()
+
+
+def task(
+    name: str, body: Callable[[Iut], None], cost: Cost = Cost.FAST, needs: tuple[str, ...] = ()
+) -> Task:
+    return Task(name, 0, Proof(("PUBLISH-BUSY",), cost, needs), body)
+
+
+def outcome(
+    session: Session, body: Callable[[Iut], None], needs: tuple[str, ...] = ()
+) -> CheckResult:
+    return Scheduler(session.run_state).run_one(task("a check", body, needs=needs))
+
+
+def test_waiting_checks_start_first_and_the_last_ones_see_all_others_done(session: Session) -> None:
+    order: list[str] = []
+    waiting = threading.Event()
+
+    def waits(_: Iut) -> None:
+        waiting.set()
+        order.append("began to wait")
+        session.run_state.stop.wait(0.3)
+        order.append("waited")
+
+    def fast(_: Iut) -> None:
+        assert waiting.wait(5)
+        order.append("fast")
+
+    tasks = [
+        task("last", lambda _: order.append("last"), Cost.LAST),
+        task("fast", fast),
+        task("waits", waits, Cost.WAITS),
+    ]
+    results = [done.name for done, _ in Scheduler(session.run_state).results(tasks)]
+    assert order == ["began to wait", "fast", "waited", "last"]
+    assert results == ["fast", "waits", "last"]
+
+
+def test_an_error_of_ours_inside_a_check_is_a_fault_of_the_kit(session: Session) -> None:
+    def body(_: Iut) -> None:
+        raise KeyError("a bug in the check")
+
+    result = outcome(session, body)
+    assert result.ending is Ending.FAULT
+    assert "KeyError: 'a bug in the check'" in result.reason
+    session.results.append(result)
+    assert session.conclusion().exit is Exit.KIT_FAULT
+
+
+def test_what_can_be_seen_at_another_attempt_is_tried_again(session: Session) -> None:
+    attempts = []
+
+    def body(iut: Iut) -> None:
+        attempts.append(iut.new_session())
+        raise Unobservable("the worker was faster", again=True)
+
+    assert outcome(session, body).ending is Ending.UNOBSERVABLE
+    assert len(set(attempts)) == ATTEMPTS, "each with names of its own"
+
+
+@pytest.mark.parametrize("need", ["upload_root", "fault:broker", "fault:any"])
+def test_a_check_whose_needs_are_not_declared_does_not_apply(session: Session, need: str) -> None:
+    def body(_: Iut) -> None:
+        raise AssertionError("it must not run")
+
+    result = outcome(session, body, needs=(need,))
+    assert result.ending is Ending.NOT_APPLICABLE
+    assert "declared in a target file" in result.reason
+
+
+def test_after_a_stop_nothing_more_is_judged(session: Session) -> None:
+    session.run_state.stop.set()
+    assert outcome(session, lambda _: None).ending is Ending.NOT_RUN
+
+
+def violation_of(session: Session, body: Callable[[Iut], None]) -> tuple[Violation, Iut]:
+    no_limit = Budget(math.inf, math.inf)
+    iut = Iut(session.run_state, "a check", 0, "PUBLISH-BUSY", no_limit)
+    with pytest.raises(Violation) as found:
+        body(iut)
+    return found.value, iut
+
+
+def test_of_thirty_requests_the_two_that_matter_are_left() -> None:
+    def body(iut: Iut) -> None:
+        job = iut.active_job()
+        for _ in range(14):
+            iut.status(job)
+            iut.health()
+        iut.publish(job.session).must_be(Answer.BUSY)
+
+    with running("busy-says-409") as url:
+        session = session_on(url)
+        violation, iut = violation_of(session, body)
+        assert len(violation.steps) == 30
+        confirmed = confirm(violation, iut, seconds=5.0)
+        session.client.close()
+    assert [step.exchange.request.method for step in confirmed.steps] == ["POST", "POST"]
+    assert confirmed.replayed == (1, 1)
+    assert not confirmed.intermittent
+
+
+def test_what_is_not_shown_again_is_marked_as_intermittent(session: Session) -> None:
+    def body(iut: Iut) -> None:
+        job = iut.active_job()
+        seen = iut.publish(job.session)
+        raise Violation(
+            "PUBLISH-BUSY", "x", "y", iut.trace, allowed=frozenset({seen.answer or Answer.BUSY})
+        )
+
+    violation, iut = violation_of(session, body)
+    confirmed = confirm(violation, iut, seconds=5.0)
+    assert confirmed.replayed is not None
+    assert confirmed.replayed[0] == 0
+    assert confirmed.intermittent
+
+
+def sessions_of(session: Session) -> list[tuple[str, str]]:
+    """The sessions that each check published for, without what names this run.
+
+    Its token may be written in digits, or, where there is room for no more, as one ideograph.
+    """
+    return sorted(
+        (op.client, re.sub(r"\d{12,}", "RUN", op.session.replace(session.client.token, "RUN")))
+        for op in session.client.history
+        if op.session is not None and len(op.session) > 1
+    )
+
+
+def test_the_same_seed_gives_the_same_requests(correct_server: str) -> None:
+    one, other, different = (
+        sessions_of(judged(correct_server, "PUBLISH-ANY-SESSION-ID", seed=seed))
+        for seed in (7, 7, 8)
+    )
+    assert one == other
+    assert one != different
+
+
+def test_two_runs_at_once_and_a_dirty_server_change_no_verdict(correct_server: str) -> None:
+    exits = []
+
+    def run() -> None:
+        exits.append(judged(correct_server, "PUBLISH-BUSY", "HEALTH-OK").conclusion().exit)
+
+    pair = [threading.Thread(target=run) for _ in range(2)]
+    for thread in pair:
+        thread.start()
+    for thread in pair:
+        thread.join(60)
+    run()
+    assert exits == [Exit.CONFORMANT] * 3
+
+
+def test_every_plain_check_has_a_name_of_its_own() -> None:
+    names = [one.name for one in plain_tasks()]
+    assert len(names) == len(set(names))
