@@ -18,7 +18,7 @@ class Cost(IntEnum):
     """When a check runs: in this order, so that the cheapest finds come first."""
 
     WORKER = 0
-    """Watches the server's own worker; runs before the worker is stopped, where that is possible."""
+    """Watches the server's own worker; runs before that is stopped, where it can be stopped."""
     WAITS = 1
     """Starts at the beginning, waits beside the others, and is judged at the end."""
     FAST = 2

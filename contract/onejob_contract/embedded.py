@@ -64,7 +64,7 @@ def embedded_reference(mode: WorkerMode) -> Iterator[tuple[Target, Callable[[], 
 def _start(
     stack: ExitStack, command: str, environment: Mapping[str, str], folder: Path
 ) -> tuple[subprocess.Popen[str], str]:
-    """Start a subcommand in a session of its own, so that Ctrl-C reaches us first; its first line."""
+    """Start a subcommand, away from our Ctrl-C so that it reaches us first; its first line."""
     log = folder / f"{command}.log"
     with log.open("w") as errors:
         process = subprocess.Popen(

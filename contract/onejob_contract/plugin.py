@@ -53,7 +53,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Refuse to collect the suite without a target: skipped checks must not look like passed ones."""
+    """Refuse the suite without a target: skipped checks must not look like passed ones."""
     if _bound(config) or config.option.collectonly:
         return
     if any(item.get_closest_marker("proves") for item in items):

@@ -1,4 +1,4 @@
-"""Before the first check: is there a server, is it this API, and what can be seen of it?"""
+"""Before the first check: whether there is a server, of this API, and what can be seen of it."""
 
 from __future__ import annotations
 
@@ -148,7 +148,7 @@ def _worker_finishes(client: Client, job: str, patience_s: float) -> bool:
 
 
 def _blocks_others(client: Client) -> bool:
-    """Whether an idle kept-alive connection keeps a second one waiting, as one-thread servers do."""
+    """Whether an idle kept connection keeps a second one waiting, as one-thread servers do."""
     if not client.keep_alive:
         return True
     deadline = time.monotonic() + client.target.response_timeout_s

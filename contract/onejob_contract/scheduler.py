@@ -118,7 +118,7 @@ class Scheduler:
         if result.ending is Ending.VIOLATED and self._fail_fast:
             run.stop.set()
 
-    def _judged(self, task: Task) -> CheckResult:
+    def _judged(self, task: Task) -> CheckResult:  # noqa: PLR0911 (one for each ending)
         budget = self._budget(task)
 
         def ended(ending: Ending, reason: str = "", blamed: str = "") -> CheckResult:

@@ -139,7 +139,8 @@ def known_requirement(id_: str, where: str) -> str:
         near = difflib.get_close_matches(id_.upper(), requirements(), n=3, cutoff=0.4)
         hint = f" Did you mean {' or '.join(near)}?" if near else ""
         raise UsageError(
-            f"{where} names {id_!r}, which is no requirement.{hint} `onejob explain` lists them all."
+            f"{where} names {id_!r}, which is no requirement.{hint} "
+            "`onejob explain` lists them all."
         )
     return id_
 

@@ -13,7 +13,7 @@ from onejob_contract.findings import Violation
 class Verdict(StrEnum):
     """What is known of one requirement."""
 
-    PASS = "pass"
+    PASS = "pass"  # noqa: S105 (a verdict, no password)
     FAIL = "fail"
     INCONCLUSIVE = "inconclusive"
     NOT_APPLICABLE = "not-applicable"
@@ -121,7 +121,8 @@ def conclude(
         because = f"{_count(len(failed), 'requirement')} broken: {names}"
     elif stale:
         overall, code = Overall.NONCONFORMANT, Exit.NONCONFORMANT
-        because = f"known failures that pass now; take them out: {', '.join(r.requirement.id for r in stale)}"
+        names = ", ".join(r.requirement.id for r in stale)
+        because = f"known failures that pass now; take them out: {names}"
     elif faults:
         overall, code = Overall.INCONCLUSIVE, Exit.KIT_FAULT
         because = f"a fault of the kit in {faults[0].check}: {faults[0].reason}"
@@ -130,7 +131,8 @@ def conclude(
         because = "the target died or fell silent during the run"
     elif open_:
         overall, code = Overall.INCONCLUSIVE, Exit.NOT_JUDGED
-        because = f"{_count(len(open_), 'requirement')} could not be observed: {open_[0].requirement.id}: {open_[0].reason}"
+        first = f"{open_[0].requirement.id}: {open_[0].reason}"
+        because = f"{_count(len(open_), 'requirement')} could not be observed: {first}"
     elif not passed and not any(r.known for r in gating):
         overall, code = Overall.INCONCLUSIVE, Exit.NOT_JUDGED
         because = "nothing was judged"

@@ -19,7 +19,7 @@ from urllib.parse import urlsplit
 import h11
 
 MAX_BODY_BYTES: Final = 1 << 20
-"""A longer answer is no answer of this API: the longest documented one holds a 2,000 character URL."""
+"""No documented answer is longer: the longest holds a URL of 2,000 characters."""
 MAX_HEADER_BYTES: Final = 1 << 16
 _CHUNK: Final = 1 << 16
 _EXAMPLE: Final = "http://127.0.0.1:5000"
@@ -230,7 +230,7 @@ class Connection:
 
     def closed_by_server(self) -> bool:
         """Whether the server has closed (or spoken out of turn) since the last answer."""
-        self._socket.setblocking(False)
+        self._socket.settimeout(0)
         try:
             return self._socket.recv(1) is not None
         except (BlockingIOError, ssl.SSLWantReadError):

@@ -39,7 +39,7 @@ def compare(first: str, second: str, profile: str, seed: int | None) -> None:
 
     \b
     Exit codes: 0 no requirement is worse in B than in A, 1 some are, 2 usage error, 3 not judged.
-    """
+    """  # noqa: D301 (click's mark for a block that keeps its lines)
     chosen = new_seed() if seed is None else seed
     try:
         before, after = (_report(source, profile, chosen) for source in (first, second))
@@ -102,7 +102,8 @@ def _tell(before: dict[str, Any], after: dict[str, Any]) -> int:
     worse = 0
     for name, report in (("A", before), ("B", after)):
         click.echo(
-            f"{name}: {report['target']['url']} {report['verdict']} ({report['started_at']}, profile {report['profile']}, seed {report['seed']})"
+            f"{name}: {report['target']['url']} {report['verdict']} ({report['started_at']}, "
+            f"profile {report['profile']}, seed {report['seed']})"
         )
     for id_ in [*old, *(id_ for id_ in new if id_ not in old)]:
         was = old[id_]["verdict"] if id_ in old else "not judged"
@@ -112,9 +113,8 @@ def _tell(before: dict[str, Any], after: dict[str, Any]) -> int:
         is_worse = _BETTER.get(now, 2) > _BETTER.get(was, 2)
         worse += is_worse
         reason = new.get(id_, {}).get("reason", "")
-        click.echo(
-            f"  {'worse ' if is_worse else 'better'}  {id_}: {was} -> {now}{'  ' + reason if is_worse else ''}"
-        )
+        direction, why = ("worse ", f"  {reason}") if is_worse else ("better", "")
+        click.echo(f"  {direction}  {id_}: {was} -> {now}{why}")
     same = sum(old[id_]["verdict"] == new[id_]["verdict"] for id_ in old.keys() & new.keys())
     click.echo(f"{same} requirements the same, {worse} worse in B")
     return worse

@@ -1,4 +1,4 @@
-"""`onejob doctor`: can this target be judged at all, and what should be changed so that it can?"""
+"""`onejob doctor`: whether this target can be judged, and what to change so that it can."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def doctor(url: str | None, target_file: Path | None) -> None:
 
     \b
     Exit codes: 0 everything can be judged, 2 usage error, 3 something cannot.
-    """
+    """  # noqa: D301 (click's mark for a block that keeps its lines)
     try:
         if url is None and target_file is None:
             raise UsageError("name a URL, for example http://127.0.0.1:5000, or a --target file.")
@@ -87,19 +87,28 @@ def _findings(target: Target, seen: Preflight) -> Iterator[tuple[str, str, str]]
         yield (
             "no",
             f"/update_status is out of reach: {around.update_status_reason}",
-            "let the kit reach it, or declare update_status = false under [capabilities] in a target file",
+            (
+                "let the kit reach it, or declare update_status = false under [capabilities] "
+                "in a target file"
+            ),
         )
     else:
         yield (
             "no",
-            f"nobody completes jobs: /update_status is out of reach ({around.update_status_reason}) and no worker was seen",
+            (
+                "nobody completes jobs: /update_status is out of reach "
+                f"({around.update_status_reason}) and no worker was seen"
+            ),
             "let the kit reach /update_status, or start the worker",
         )
     if around.live_worker:
         yield (
             "note",
             "the server's own worker completes jobs",
-            "stop it while the kit runs, or some locks end before they can be watched (inconclusive)",
+            (
+                "stop it while the kit runs, or some locks end before they can be watched "
+                "(inconclusive)"
+            ),
         )
     for fault in target.faults.values():
         yield "ok", f"the fault {fault.name} is declared", ""

@@ -1,4 +1,4 @@
-"""`onejob explain`: a requirement, why it matters, how it is checked, what passes and what fails."""
+"""`onejob explain`: a requirement, why it matters, how it is checked, what passes and fails."""
 
 from __future__ import annotations
 
@@ -50,7 +50,8 @@ def explain(ids: tuple[str, ...], show_excluded: bool) -> None:
 
 
 def _lines(requirement: Requirement) -> Iterator[str]:
-    yield f"{requirement.id} ({requirement.level}, since version {requirement.since} of the requirements)"
+    since = f"since version {requirement.since} of the requirements"
+    yield f"{requirement.id} ({requirement.level}, {since})"
     yield f"  {requirement.title}"
     yield f"  document:     {requirement.section}"
     yield f"  why:          {requirement.why}"
