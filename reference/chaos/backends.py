@@ -134,14 +134,14 @@ class OwnRabbit(_Process):
         home = folder / "rabbitmq"
         home.mkdir()
         (home / "enabled_plugins").write_text("[].")
+        (home / "rabbitmq.conf").write_text(f"listeners.tcp.1 = 127.0.0.1:{port}\n")
         if os.geteuid() == 0:  # its start script changes to this user
             _give(home, "rabbitmq")
         self._pid_file = home / "node.pid"
         self._environment |= {
             "HOME": str(home),
             "RABBITMQ_NODENAME": f"chaos{port}@localhost",
-            "RABBITMQ_NODE_IP_ADDRESS": "127.0.0.1",
-            "RABBITMQ_NODE_PORT": str(port),
+            "RABBITMQ_CONFIG_FILE": str(home / "rabbitmq.conf"),
             "RABBITMQ_DIST_PORT": str(free_port()),
             "RABBITMQ_MNESIA_BASE": str(home),
             "RABBITMQ_PID_FILE": str(self._pid_file),
