@@ -5,6 +5,7 @@ Locust patches the process it is imported into, so it runs in a process of its o
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -135,11 +136,15 @@ def load(
 
 
 def _run_locust(settings: Settings, arguments: list[Any]) -> int:
-    """Run Locust to its end and give its exit code; an interrupt reaches it by itself."""
+    """Run Locust to its end and give its exit code.
+
+    An interrupt from the keyboard reaches Locust by itself, a termination is handed on.
+    """
     command = [sys.executable, "-m", "locust", "-f", LOCUSTFILE, *arguments]
     for option in OPTIONS:
         command += [f"{option.flag}={getattr(settings, option.name)}"]
     process = subprocess.Popen([str(argument) for argument in command])
+    signal.signal(signal.SIGTERM, lambda *_: process.terminate())
     while True:
         try:
             return process.wait()

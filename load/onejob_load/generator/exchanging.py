@@ -255,6 +255,7 @@ class _Racer:
     def __init__(self, recorder: Recorder, planned: _Planned) -> None:
         self.number, self.invoked = recorder.begin()
         self.planned = planned
+        self._last = planned.data[-1:]
         self.released = self.invoked
         self.returned = 0
         self.connection: Connection | None = None
@@ -276,7 +277,7 @@ class _Racer:
         self.released = time.monotonic_ns()
         if self.trouble is None and self.connection is not None:
             try:
-                self.connection.send(self.planned.data[-1:])
+                self.connection.send_byte(self._last)
             except WireError as error:
                 self._fail(error)
 

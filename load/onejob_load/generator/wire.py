@@ -60,6 +60,13 @@ class Connection:
         except OSError as error:
             raise WireError(self._broken(), f"connection broken while sending: {error}") from None
 
+    def send_byte(self, byte: bytes) -> None:
+        """Send one byte, as fast as it goes: there is always room for one. Raises WireError."""
+        try:
+            self._socket.send(byte)
+        except OSError as error:
+            raise WireError(self._broken(), f"connection broken while sending: {error}") from None
+
     def receive(self) -> tuple[Response, bool]:
         """Read one response, and whether the connection can be used again. Raises WireError."""
         parser = _Parser()

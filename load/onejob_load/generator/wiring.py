@@ -108,6 +108,7 @@ class _Leader:
         self._history = Path()
         self._ready: tuple[Settings, Target] | None = None
         self._exit: Exit | None = None
+        self._running = False
         self._heard: dict[str, float] = {}
         self._ended: set[str] = set()
         self._generating: Generating | None = None
@@ -177,6 +178,7 @@ class _Leader:
         if self._ready is None:
             raise RuntimeError("a run starts only after prepare")
         settings, target = self._ready
+        self._running = True
         self._heard, self._ended = {}, set()
         self._files.close()
         folder = self._files.enter_context(tempfile.TemporaryDirectory(prefix="onejob-load-"))
@@ -216,6 +218,9 @@ class _Leader:
                     self._observer.tell("lost", generator)
 
     def _end(self, **_: Any) -> None:
+        if not self._running:
+            return  # Locust stops once more when it quits, whether or not anything ran.
+        self._running = False
         if self._generating is not None:
             self._generating.end()
         else:
@@ -243,6 +248,9 @@ class _Leader:
             gevent.sleep(0.05)
 
     def _quit(self, **_: Any) -> None:
+        if self._running and self._environment.runner is not None:
+            # A signal ends Locust in mid-run; what was recorded is judged all the same.
+            self._environment.runner.stop()
         self._environment.process_exit_code = 0 if self._exit is None else int(self._exit)
         self.close()
 
