@@ -101,11 +101,11 @@ def campaign(combination: Combination, faults: int, seed: int, folder: Path) -> 
             crowd.stop()
         judge_client = Client("afterwards", cluster.port, crowd.record)
         granted = crowd.record.granted()
-        unfinished = _wait_until_done(judge_client, granted)
+        unfinished = _wait_until_done(judge_client, granted, cluster)
         all_done = time.monotonic() - last_fault
         _wait_until_free(judge_client, sessions)
         all_free = time.monotonic() - last_fault
-        unfinished |= _wait_until_done(judge_client, crowd.record.granted() - granted)
+        unfinished |= _wait_until_done(judge_client, crowd.record.granted() - granted, cluster)
         exit_codes = cluster.stop()
     history = crowd.record.history
     return Findings(
@@ -197,14 +197,16 @@ def _strike(faults: int, random: Random, cluster: Cluster, backends: list[Backen
         fault()
         struck[fault.__name__.replace("_", " ")] += 1
         time.sleep(random.uniform(0.05, 0.4))
+        cluster.revive()
     return struck
 
 
-def _wait_until_done(client: Client, jobs: set[str]) -> set[str]:
+def _wait_until_done(client: Client, jobs: set[str], cluster: Cluster) -> set[str]:
     """Return the jobs that are not completed in time."""
     deadline = time.monotonic() + LEASE_S + ALLOWANCE_S
     while jobs and time.monotonic() < deadline:
         jobs = {job for job in jobs if client.status(job) is None}
+        cluster.revive()
         time.sleep(0.05)
     return jobs
 

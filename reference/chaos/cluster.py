@@ -113,6 +113,15 @@ class Cluster:
         self.server.start()
         wait_for_port(self.port)
 
+    def revive(self) -> None:
+        """Start what ended by itself, as a service manager does.
+
+        A command that finds no database when it starts says so and ends.
+        """
+        for member in (self.server, *self.workers):
+            if member.process is not None and member.process.poll() is not None:
+                member.start()
+
     def stop(self) -> list[int]:
         """End everything gracefully and return the exit codes."""
         return [member.stop() for member in (*self.workers, self.server)]
