@@ -104,10 +104,11 @@ class Settings:
         "How the number of users changes over the run time.",
     )
     job_worker: str = field(
-        default="harness",
+        default="auto",
         metadata={
-            "help": "Who completes jobs: we (harness) or the server's own worker (live).",
-            "choices": ("harness", "live"),
+            "help": "Who completes jobs: we (harness), the server's own worker (live), or whoever "
+            "is seen to (auto).",
+            "choices": ("auto", "harness", "live"),
         },
     )
     response_timeout: float = _number(10.0, 0.1, 600.0, "Seconds to wait for an answer.")

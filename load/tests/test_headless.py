@@ -43,6 +43,15 @@ def test_a_broken_lock_is_convicted(onejob_load, broken):
     assert "double grant in session" in said.out
 
 
+@pytest.mark.parametrize("server", ["worker-in-300-ms", "hidden-404-worker-in-300-ms"])
+def test_a_server_with_its_own_worker_is_watched_and_passes(onejob_load, server):
+    with running(server) as url:
+        said = onejob_load(url, *SHORT)
+
+    assert said.exit == 0, said.out + said.err
+    assert "completed by the server's own worker" in said.out
+
+
 def test_several_processes_are_one_run(onejob_load, tmp_path):
     with running("correct") as url:
         said = onejob_load(url, *SHORT, "--processes", 2, "--report", tmp_path)
@@ -79,7 +88,7 @@ def test_a_server_that_dies_is_exit_3_and_what_was_recorded_is_saved(onejob_load
 @pytest.mark.parametrize(
     ("arguments", "exit_code", "sentence"),
     [
-        (("http://127.0.0.1:9", "--headless"), 3, "http://127.0.0.1:9 does not answer"),
+        (("http://127.0.0.1:9", "--headless"), 3, "http://127.0.0.1:9 cannot be reached"),
         (("ftp://server", "--headless"), 2, "is no http:// or https:// URL"),
         (("--headless",), 2, "name the URL of the server"),
         (("http://127.0.0.1:9", "--racers", "1"), 2, "--racers must be from 2 to 256"),

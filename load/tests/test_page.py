@@ -173,4 +173,4 @@ def test_a_server_that_is_not_there_is_told_in_the_form(browser):
         page.open_form()
         page.start()
 
-        until(lambda: "does not answer" in page.alerts(), "the form says that nobody is there")
+        until(lambda: "cannot be reached" in page.alerts(), "the form says that nobody is there")

@@ -5,16 +5,25 @@ from __future__ import annotations
 import argparse
 import json
 import secrets
+import time
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Final
 
 from locust.argument_parser import LocustArgumentParser
 
+from onejob_contract.client import Client
+from onejob_contract.documented import Answer
+from onejob_contract.preflight import NotJudgeable, look
 from onejob_contract.target import Target, UsageError, load_target, parse_url
-from onejob_contract.wire import WireError
-from onejob_load.generator.wire import Connection
+from onejob_fixtures.forms import encode, publish_parts
+from onejob_fixtures.images import small_png
 from onejob_load.settings import OPTIONS, Settings, settings_from
+
+_WHO: Final = "load-preflight"
+_WATCH_S: Final = 1.0
+_POLL_S: Final = 0.05
 
 
 class NotReady(Exception):
@@ -33,7 +42,7 @@ def add_arguments(parser: LocustArgumentParser) -> None:
         )
     parser.add_argument("--target-file", default="", include_in_web_ui=False, help="onejob.toml.")
     parser.add_argument("--report", default="", include_in_web_ui=False, help="Report directory.")
-    for handed in ("--run-token", "--run-headers"):
+    for handed in ("--run-token", "--run-headers", "--run-worker"):
         parser.add_argument(handed, default="", include_in_web_ui=False, help=argparse.SUPPRESS)
 
 
@@ -51,8 +60,9 @@ def target_of(options: argparse.Namespace, host: str | None) -> Target:
     raise UsageError("there is no URL to test; give one, for example http://127.0.0.1:5000")
 
 
-def hand_to_workers(options: argparse.Namespace, target: Target) -> None:
+def hand_to_workers(options: argparse.Namespace, target: Target, settings: Settings) -> None:
     """Leave in the options what every worker needs and cannot know."""
+    options.run_worker = settings.job_worker
     options.run_token = "l" + secrets.token_hex(4)
     options.run_headers = json.dumps(target.headers)
 
@@ -63,20 +73,44 @@ def handed_target(options: argparse.Namespace, host: str | None) -> Target:
     return replace(Target(parse_url(host or "")), headers=headers)
 
 
-def must_answer(target: Target) -> None:
-    """Ask the target for its health. Raises NotReady when it gives no HTTP answer."""
-    origin = target.origin
-    headers = "".join(f"{name}: {value}\r\n" for name, value in target.headers)
-    request = (
-        f"GET {origin.prefix}/health HTTP/1.1\r\nHost: {origin.authority}\r\n{headers}"
-        "Connection: close\r\n\r\n"
-    )
+def handed_settings(options: argparse.Namespace) -> Settings:
+    """Give the settings as `hand_to_workers` left them."""
+    return replace(settings_of(options, {}), job_worker=options.run_worker)
+
+
+def who_completes(target: Target, settings: Settings) -> str:
+    """Look at the target and say who completes jobs in this run: "harness" or "live".
+
+    A live worker that finished a job unseen would look like a broken lock, so a job is watched for
+    longer than this run will hold one.  Raises NotReady.
+    """
+    client = Client(target)
+    watch_s = max(_WATCH_S, 2 * settings.hold)
     try:
-        connection = Connection(origin, min(5.0, target.response_timeout_s))
-        connection.send(request.encode())
-        response, _ = connection.receive()
-        connection.close()
-    except WireError as error:
-        raise NotReady(f"{origin} does not answer: {error.detail}") from None
-    if response.status == 404:
-        raise NotReady(f"{origin} knows no /health (404): is this the base URL of the API?")
+        found = look(client, watch_s).surroundings
+        if settings.job_worker != "auto":
+            return settings.job_worker
+        if found.live_worker or _finishes_by_itself(client, watch_s):
+            return "live"
+    except NotJudgeable as error:
+        raise NotReady(str(error)) from None
+    finally:
+        client.close()
+    if not found.update_status:
+        raise NotReady(
+            f"nobody completes jobs: /update_status is out of reach ({found.update_status_reason}) "
+            f"and no worker finished a job in {watch_s:g} s; start one, or say --job-worker live"
+        )
+    return "harness"
+
+
+def _finishes_by_itself(client: Client, watch_s: float) -> bool:
+    session = f"onejob-load-{client.token}"
+    form = encode(publish_parts(session, small_png(1), small_png(2)))
+    job = client.publish(session, form, _WHO).granted_job
+    deadline = time.monotonic() + watch_s
+    while job is not None and time.monotonic() < deadline:
+        if client.status(job, _WHO).answer is Answer.COMPLETED:
+            return True
+        time.sleep(_POLL_S)
+    return False

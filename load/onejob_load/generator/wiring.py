@@ -10,6 +10,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final, cast
 
@@ -86,7 +87,7 @@ class _Worker:
     def _begin(self, **_: Any) -> None:
         options = _options(self._environment)
         target = preparing.handed_target(options, self._environment.host)
-        self._generating.begin(preparing.settings_of(options, {}), target, options.run_token)
+        self._generating.begin(preparing.handed_settings(options), target, options.run_token)
 
     def _hand_on(self, batch: Batch) -> None:
         self._runner.send_message(_BATCH, batch_to_json(batch))
@@ -150,8 +151,8 @@ class _Leader:
         try:
             settings = preparing.settings_of(options, form)
             target = preparing.target_of(options, form.get("host") or environment.host)
-            preparing.must_answer(target)
             plan = _plan(settings, options, form)
+            settings = replace(settings, job_worker=preparing.who_completes(target, settings))
         except (SettingsError, UsageError, NotReady) as error:
             return error
         environment.host = str(target.origin)
@@ -165,7 +166,7 @@ class _Leader:
         for user in USERS:
             user.weight = weights.get(user.scenario, 0)
         environment.user_classes = [user for user in USERS if user.weight]
-        preparing.hand_to_workers(options, target)
+        preparing.hand_to_workers(options, target, settings)
         self._ready = settings, target
         return None
 

@@ -164,13 +164,15 @@ function showVerdict(run) {
 function showViolations(violations) {
   const section = document.getElementById("violations");
   section.hidden = !violations.sessions;
+  // Drawn anew only when there are more, so that what a reader has opened stays open.
+  if (section.children.length === violations.examples.length) return;
   section.replaceChildren(...violations.examples.map((one) => element("div", { class: "card" },
     element("h2", {}, `${one.kind} in session ${one.session}`),
     element("p", {}, one.explanation),
-    ...table("Witness", ["client", "operation", "outcome", "job", "from", "to"], one.witness.map((operation) => [
+    element("details", {}, element("summary", {}, "Witness"), ...table("", ["client", "operation", "outcome", "job", "from", "to"], one.witness.map((operation) => [
       operation.client, operation.operation, operation.outcome, operation.job ?? "–",
       seconds((operation.invoked_ns - one.witness[0].invoked_ns) / 1e9),
-      operation.returned_ns == null ? "unknown" : seconds((operation.returned_ns - one.witness[0].invoked_ns) / 1e9)])))));
+      operation.returned_ns == null ? "unknown" : seconds((operation.returned_ns - one.witness[0].invoked_ns) / 1e9)]))))));
 }
 
 function showTiles(figures) {
