@@ -38,7 +38,34 @@ def types(session: nox.Session) -> None:
 def tests(session: nox.Session) -> None:
     """What the parts promise, each in its own tests."""
     _install(session, "all", "dev")
-    session.run("pytest", *session.posargs)
+    session.run("pytest", "-m", "not whole_run", *session.posargs)
+
+
+@nox.session
+def whole_runs(session: nox.Session) -> None:
+    """Whole runs of the kit as its users start them, under signals and in foreign pytests."""
+    _install(session, "all", "dev")
+    session.run("pytest", "contract/tests", "-m", "whole_run", *session.posargs)
+
+
+@nox.session
+def oracle(session: nox.Session) -> None:
+    """The judge against the exhaustive oracle on 200,000 random histories (about 10 minutes)."""
+    _install(session, "all", "dev")
+    session.run(
+        "pytest",
+        "contract/tests/test_linearizability.py",
+        "--timeout=3600",
+        *session.posargs,
+        env={"ONEJOB_HISTORIES": "200000"},
+    )
+
+
+@nox.session
+def bench(session: nox.Session) -> None:
+    """How fast the judge is, and how much memory an operation takes."""
+    _install(session, "all", "dev")
+    session.run("python", "contract/benchmarks/bench_judge.py", *session.posargs)
 
 
 @nox.session

@@ -22,8 +22,12 @@ from onejob_fixtures.forms import Form
 REQUEST_ID: Final = "X-Onejob-Request"
 """The header to look for in the server's log: run, check and number of the request."""
 
+_ALIVE_S: Final = 2.0
 _IDLE_S: Final = 1.0
 """A connection idle for longer may be closed by the server at any moment; common limits are 2 s."""
+
+_MAY_COME_UNASKED: Final = (b"HTTP/1.1 408", b"HTTP/1.0 408")
+"""Some servers say that they waited long enough before they close an idle connection."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +85,7 @@ class Client:
         self.history: list[Operation] = []
         self.keep_alive = True
         self.cancelled = False
+        self.out_of_turn: list[tuple[str, bytes]] = []
         self.exchanges = 0
         self.busy_ns = 0
         self._numbers = itertools.count(1)
@@ -196,9 +201,12 @@ class Client:
                 kept = self._idle.pop() if self._idle else None
             if kept is None:
                 return Connection(self.target.origin, deadline)
-            if self.keep_alive and now - kept.last_used < _IDLE_S and not kept.closed_by_server():
+            said = kept.unasked()
+            if said is None and self.keep_alive and now - kept.last_used < _IDLE_S:
                 return kept
             kept.close()
+            if said and not said.strip().startswith(_MAY_COME_UNASKED):
+                self.out_of_turn.append((kept.last_request, said))
 
     def give_back(self, connection: Connection, *, reusable: bool) -> None:
         """Keep a connection for the next request, or close it."""
@@ -207,6 +215,14 @@ class Client:
                 self._idle.append(connection)
         else:
             connection.close()
+
+    def is_answered_at_all(self) -> bool:
+        """Whether the server still accepts connections."""
+        try:
+            Connection(self.target.origin, time.monotonic() + _ALIVE_S).close()
+        except WireError:
+            return False
+        return True
 
     def cancel(self) -> None:
         """Send nothing more: the run was abandoned."""

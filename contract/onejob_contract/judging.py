@@ -96,8 +96,18 @@ class Judging:
 
     def harmless(self, step: Step, requirement: str) -> None:
         """Judge a request outside the contract (design: how to read the document, 7)."""
+        exchange = step.exchange
+        response = exchange.response
+        fell_silent = response is None and exchange.trouble is not Trouble.REFUSED
+        if fell_silent and not self._run.client.is_answered_at_all():
+            raise Violation(
+                requirement,
+                "a 4xx refusal, and a server that lives on",
+                f"the server died of it: {step.reading.actual}, and then refused connections",
+                (step,),
+                replayable=False,
+            )
         _must_have_happened(step)
-        response = step.exchange.response
         if step.answer is not None or (response is not None and response.status < SERVER_ERROR):
             return
         raise Violation(requirement, "a 4xx refusal, without delay", step.reading.actual, (step,))

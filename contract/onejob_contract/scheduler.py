@@ -119,31 +119,33 @@ class Scheduler:
             run.stop.set()
 
     def _judged(self, task: Task) -> CheckResult:  # noqa: PLR0911 (one for each ending)
-        budget = self._budget(task)
+        run, budget = self._run, self._budget(task)
 
         def ended(ending: Ending, reason: str = "", blamed: str = "") -> CheckResult:
             return CheckResult(task.name, task.proof.requirements, ending, reason, blamed=blamed)
 
         try:
-            _require(task.proof.needs, self._run)
+            _require(task.proof.needs, run)
         except Unobservable as unobservable:
             return ended(Ending.UNOBSERVABLE, unobservable.reason)
         except NotApplicable as not_applicable:
             return ended(Ending.NOT_APPLICABLE, not_applicable.reason)
         reason = ""
         for attempt in range(ATTEMPTS):
-            iut = Iut(self._run, task.name, task.number, task.proof.requirements[0], budget)
+            iut = Iut(run, task.name, task.number, task.proof.requirements[0], budget)
             iut.skip_names(attempt)
             try:
                 task.body(iut)
             except Violation as violation:
                 # What took long, or a fault that is healed by now, cannot be had again at will.
                 violation.replayable &= task.proof.cost in (Cost.FAST, Cost.VOLUME)
-                self._confirm(violation, iut)
+                if not self._confirm(violation, iut):
+                    run.gone = True
+                    return ended(Ending.GONE, f"it died: {violation.actual}")
                 if self._may_be_bad_luck(violation):
                     reason = f"one request was not answered ({violation.actual}), its replay was"
                     continue
-                self._run.report(violation)
+                run.report(violation)
                 return ended(Ending.VIOLATED, str(violation), violation.requirement)
             except Unobservable as unobservable:
                 reason = unobservable.reason
@@ -154,18 +156,24 @@ class Scheduler:
             except NotApplicable as not_applicable:
                 return ended(Ending.NOT_APPLICABLE, not_applicable.reason)
             except TargetGone as gone:
-                self._run.gone = True
+                run.gone = True
                 return ended(Ending.GONE, str(gone))
             else:
                 return ended(Ending.PASSED)
         return ended(Ending.UNOBSERVABLE, reason)
 
-    def _confirm(self, violation: Violation, iut: Iut) -> None:
+    def _confirm(self, violation: Violation, iut: Iut) -> bool:
+        """Show it again; False if it was only the silence of a server that was going down."""
         seconds = 0.5 if self._fail_fast else min(5.0, self._run.profile.seconds / 4)
         try:
             confirm(violation, iut, seconds)
-        except (Violation, Unobservable, Interrupted, TargetGone):
+        except TargetGone:
+            if violation.unanswered:
+                return False
+            violation.note = "the target died before it could be shown again"
+        except (Violation, Unobservable, Interrupted):
             violation.note = "the replay was cut off"
+        return True
 
     def _may_be_bad_luck(self, violation: Violation) -> bool:
         """Whether this is the first answer that failed to come and came when asked again."""

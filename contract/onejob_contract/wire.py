@@ -150,6 +150,7 @@ class Connection:
         self._reused = False
         self._answered = False
         self.last_used = time.monotonic()
+        self.last_request = "nothing"
         try:
             raw = socket.create_connection(
                 (origin.host, origin.port), timeout=max(0.001, deadline - time.monotonic())
@@ -228,15 +229,16 @@ class Connection:
         self._reused = True
         return True
 
-    def closed_by_server(self) -> bool:
-        """Whether the server has closed (or spoken out of turn) since the last answer."""
+    def unasked(self) -> bytes | None:
+        """What the server sent since the last answer: None for nothing, empty if it closed."""
+        left = self._parser.trailing_data[0]
         self._socket.settimeout(0)
         try:
-            return self._socket.recv(1) is not None
+            return left + self._socket.recv(_CHUNK)
         except (BlockingIOError, ssl.SSLWantReadError):
-            return False
+            return left or None
         except OSError:
-            return True
+            return left
 
     def fileno(self) -> int:
         """The socket's file descriptor, to wait for an answer with a selector."""
@@ -263,6 +265,7 @@ class Connection:
             data += self._parser.send(h11.Data(data=request.body)) or b""
         data += self._parser.send(h11.EndOfMessage()) or b""
         self._answered = False
+        self.last_request = f"{request.method} {request.target}"
         return data
 
     def _send(self, data: bytes, deadline: float) -> None:

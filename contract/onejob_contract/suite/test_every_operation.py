@@ -1,10 +1,12 @@
-"""The whole history: clients that run freely, and in the end everything that any check did."""
+"""What concerns every operation: the media type, the connection, and the whole history."""
 
 from concurrent.futures import ThreadPoolExecutor
 from random import Random
 
 from onejob_contract.checks import Cost, proves
+from onejob_contract.documented import Answer, Call
 from onejob_contract.iut import Iut
+from onejob_contract.wire import Request
 
 CLIENTS = 6
 SESSIONS = 3
@@ -37,6 +39,41 @@ def test_the_whole_history_fits_one_order(iut: Iut) -> None:
     if url:
         iut.must_read(job, url)
     iut.must_fit_one_order("LOCK-LINEARIZABLE")
+
+
+@proves("RESPONSE-JSON")
+def test_every_documented_answer_is_json(iut: Iut) -> None:
+    """One of each answer that needs no fault; `Iut.judge` looks at the media type of all."""
+    iut.health().is_arranged(Answer.HEALTHY)
+    job = iut.active_job()
+    parts = iut.parts(job.session)
+    iut.publish_parts("", parts[1:]).is_arranged(Answer.MISSING_SESSION)
+    iut.publish_parts(job.session, parts[:2]).is_arranged(Answer.MISSING_IMAGE, Answer.BUSY)
+    session = iut.new_session()
+    iut.publish_parts(session, iut.parts(session)[:2]).is_arranged(Answer.MISSING_IMAGE)
+    iut.publish(job.session).is_arranged(Answer.BUSY)
+    iut.status(job).is_arranged(Answer.PROCESSING)
+    iut.status(f"no-such-job-{iut.nonce()}").is_arranged(Answer.NOT_FOUND)
+    if iut.run.surroundings.update_status:
+        headers = (("Content-Type", "application/json"),)
+        empty = Request("POST", "/update_status", headers, b"{}")
+        iut.documented(Call.UPDATE, empty).is_arranged(Answer.MISSING_FIELD)
+        unknown = iut.update(f"no-such-job-{iut.nonce()}", iut.new_url())
+        unknown.is_arranged(Answer.UNKNOWN_JOB)
+        iut.complete(job)
+        iut.status(job).is_arranged(Answer.COMPLETED)
+
+
+@proves("RESPONSE-JSON", cost=Cost.LAST)
+def test_no_answer_is_followed_by_another(iut: Iut) -> None:
+    """A refused upload that was left unread would be taken for the next request of its client."""
+    for _ in range(5):
+        iut.publish(iut.active_job().session)
+        iut.health()
+    for request, said in iut.run.client.out_of_turn[:1]:
+        iut.must_be_true(
+            holds=False, expected=f"nothing after the answer to {request}", actual=repr(said[:200])
+        )
 
 
 def _rove(iut: Iut, who: str, random: Random, sessions: list[str], jobs: list[str]) -> None:

@@ -47,7 +47,6 @@ def test_a_job_that_cannot_be_handed_over_is_told(iut: Iut) -> None:
     "FAULT-NO-HANG",
     "FAULT-RECOVERY",
     "FAULT-JOBS-SURVIVE",
-    "FAULT-HISTORY",
     cost=Cost.LAST,
     needs=("fault:any",),
 )
@@ -61,7 +60,6 @@ def test_everything_works_again_after_each_fault(iut: Iut) -> None:
             seen = iut.publish(refused)
             for answered in (seen, iut.status(older), iut.publish(older.session), iut.status(done)):
                 iut.must_be_answered(answered, "FAULT-NO-HANG")
-        iut.must_fit_one_order("FAULT-HISTORY")
         iut.requirement = "FAULT-RECOVERY"
         if seen.answer is not Answer.GRANTED:
             iut.complete(iut.must_grant(refused))
@@ -70,7 +68,26 @@ def test_everything_works_again_after_each_fault(iut: Iut) -> None:
         iut.must_read(done, url)
         iut.must_read(older, iut.complete(older))
         iut.complete(iut.must_grant(older.session))
-        iut.must_fit_one_order("FAULT-HISTORY")
+
+
+@proves("FAULT-HISTORY", cost=Cost.LAST, needs=("fault:any",))
+def test_the_history_with_its_faults_fits_one_order(iut: Iut) -> None:
+    """Whatever is answered while something is broken must agree with what is answered later."""
+    for fault in iut.run.target.faults.values():
+        held, reported = iut.active_job(), iut.active_job()
+        free = iut.new_session()
+        with injected(fault, iut.run.client):
+            if iut.run.surroundings.update_status:
+                iut.update(reported, iut.new_url())
+            for session in (held.session, reported.session, free):
+                iut.publish(session)
+            for job in (held, reported):
+                iut.status(job)
+        for job in (held, reported):
+            iut.status(job)
+            iut.publish(job.session)
+        iut.publish(free)
+    iut.must_fit_one_order("FAULT-HISTORY")
 
 
 def _fails_as_documented(iut: Iut, name: str) -> None:

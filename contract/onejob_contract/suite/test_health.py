@@ -33,5 +33,8 @@ def test_health_stays_ok_whatever_else_happens(iut: Iut) -> None:
     if iut.run.surroundings.update_status:
         iut.complete(job)
         iut.health().must_be(Answer.HEALTHY)
+    for _ in range(12):
+        iut.active_job()
+        iut.health().must_be(Answer.HEALTHY)
     for _ in iut.rounds(10, 40, 200):
         iut.health().must_be(Answer.HEALTHY)

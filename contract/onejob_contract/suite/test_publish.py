@@ -16,12 +16,13 @@ MISREAD_FILE_NAMES = frozenset({"one_dot", "two_dots", "only_space"})
 
 @proves("PUBLISH-ACCEPTED", "RESPONSE-JSON")
 def test_a_complete_publish_on_a_free_session_is_granted(iut: Iut) -> None:
-    """PNG and JPEG in all combinations, each on a session of its own."""
+    """PNG and JPEG in all combinations, and one image twice, each on a session of its own."""
     pairs = [
         (small_png(1), small_png(2)),
         (small_jpeg(1), small_jpeg(2)),
         (small_png(3), small_jpeg(3)),
         (small_jpeg(4), small_png(4)),
+        (small_png(5), small_png(5)),
     ]
     for first, second in pairs:
         session = iut.new_session()
@@ -30,9 +31,12 @@ def test_a_complete_publish_on_a_free_session_is_granted(iut: Iut) -> None:
 
 @proves("PUBLISH-ACCEPTED", "PUBLISH-JOB-ID-UNIQUE", cost=Cost.VOLUME)
 def test_every_new_session_is_granted_a_job_of_its_own(iut: Iut) -> None:
-    """Many new sessions, one publish each; jobIds are compared with all others of the run."""
-    for _ in iut.rounds(60, 400, 6000):
+    """Many new sessions, some with a second job; jobIds are compared with all of the run."""
+    for number in iut.rounds(90, 400, 6000):
         job = iut.must_grant(iut.new_session())
+        if number % 20 == 0 and iut.run.surroundings.update_status:
+            iut.complete(job)
+            job = iut.must_grant(job.session)
         iut.status(job).is_arranged(Answer.PROCESSING)
 
 
@@ -171,12 +175,14 @@ def test_where_two_refusals_apply_either_is_right(iut: Iut) -> None:
 
 @proves("PUBLISH-BUSY")
 def test_a_busy_session_is_told_so(iut: Iut) -> None:
-    """The second publish, with other images and in another order, is refused with the text."""
+    """The second publish, with other images, in another order, and many times in a row."""
     job = iut.active_job()
     iut.publish(job.session).must_be(Answer.BUSY)
     parts = publish_parts(job.session, small_jpeg(8), small_png(9))
     iut.publish_parts(job.session, parts).must_be(Answer.BUSY)
     iut.publish_parts(job.session, parts[::-1]).must_be(Answer.BUSY)
+    for _ in iut.rounds(30, 60, 200):
+        iut.publish(job.session).must_be(Answer.BUSY)
 
 
 def _named(part: Part, filename: str) -> Part:

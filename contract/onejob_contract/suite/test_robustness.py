@@ -166,6 +166,11 @@ def test_refused_requests_change_no_session_and_no_job(iut: Iut) -> None:
         request = Request("POST", "/publish", (("Content-Type", form.content_type),), form.body)
         iut.outside(request, held.session)
     iut.must_survive(lambda _job: None, held)
+    session = iut.new_session()
+    form = encode(iut.parts(session))
+    put = Request("PUT", "/publish", (("Content-Type", form.content_type),), form.body)
+    if _refused(iut.outside(put, session).step.exchange.response):
+        iut.must_grant(session)
     for body in (
         b'{"jobId": "%s"',
         b'["%s", "http://x.example"]',

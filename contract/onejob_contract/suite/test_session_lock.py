@@ -73,11 +73,14 @@ def test_the_lock_does_not_expire(iut: Iut) -> None:
         iut.status(published).must_be(Answer.PROCESSING)
         iut.status(polled).must_be(Answer.PROCESSING)
         iut.publish(polled.session).must_be(Answer.BUSY)
+        iut.requirement = "STATUS-STABLE"
         for job, url in done:
             iut.must_read(job, url)
+        iut.requirement = "LOCK-HELD-OVER-TIME"
         if iut.run.surroundings.update_status:
             iut.complete(published)
             iut.complete(iut.must_grant(published.session))
+    iut.requirement = "UPDATE-RELEASES-LOCK"
     for job, _ in done:
         iut.complete(iut.must_grant(job.session))
 
@@ -174,6 +177,9 @@ def test_a_repeated_report_of_an_older_job_leaves_the_newer_alone(iut: Iut) -> N
     for _ in iut.rounds(3, 12, 80):
         session = iut.new_session()
         first, first_url = iut.completed_job(session)
+        iut.update(first, first_url).is_arranged(*REPEATED)
+        iut.must_hold(afresh := iut.must_grant(session))
+        iut.complete(afresh)
         second, second_url = iut.completed_job(session)
         newest = iut.active_job(session)
         for older, url in (
@@ -251,7 +257,7 @@ def test_the_lock_holds_with_many_active_sessions(iut: Iut) -> None:
         iut.each([job for job in jobs if job.session not in freed][-100:], still_held)
 
 
-@proves("LOCK-FREE-AFTER-REFUSAL")
+@proves("LOCK-FREE-AFTER-REFUSAL", "LOCK-ONE-ACTIVE-JOB")
 def test_a_failed_publish_leaves_the_session_free(iut: Iut) -> None:
     """Each kind of incomplete publish, once and several times, then a complete one at once."""
     for kept in ((0, 1), (0, 2), (0,)):
@@ -294,7 +300,7 @@ def test_an_upload_given_up_half_way_changes_nothing(iut: Iut) -> None:
         iut.must_hold(job)
 
 
-@proves("LOCK-REUSABLE", cost=Cost.VOLUME)
+@proves("LOCK-REUSABLE", "LOCK-ONE-ACTIVE-JOB", cost=Cost.VOLUME)
 def test_one_session_has_one_job_after_another(iut: Iut) -> None:
     """A long life: grant, busy, processing, completed with its URL, free again."""
     session = iut.new_session()

@@ -41,7 +41,7 @@ def test_the_result_url_comes_back_unchanged(iut: Iut) -> None:
 
 @proves("STATUS-RESULT-URL", needs=("update_status",), cost=Cost.VOLUME)
 def test_random_result_urls_come_back_unchanged(iut: Iut) -> None:
-    """Random paths, queries and fragments of every length up to 2,000 characters."""
+    """Random paths, queries and fragments of every length; a session has several in turn."""
     safe = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._~"
     extra = (
         "%20",
@@ -64,6 +64,7 @@ def test_random_result_urls_come_back_unchanged(iut: Iut) -> None:
         "%25",
         "%00",
     )
+    session = iut.new_session()
     for number in iut.rounds(30, 200, 2000):
         budget = iut.random.choice((20, 80, 250, 260, 500, 1000, 1030, 1900))
         pieces = []
@@ -76,8 +77,9 @@ def test_random_result_urls_come_back_unchanged(iut: Iut) -> None:
         tail = "".join(pieces)
         shape = number % 4
         middle = ("/", "/?q=", "/a#", "/p?x=1&y=")[shape]
+        session = session if number % 5 else iut.new_session()
         url = f"{iut.random.choice(('http', 'https'))}://results.example.com{middle}{iut.nonce()}{tail}"
-        job = iut.active_job()
+        job = iut.active_job(session)
         iut.complete(job, url[:2000])
         iut.must_read(job, url[:2000])
 
