@@ -91,6 +91,7 @@ def serve(settings: Settings) -> None:
     database = Database(settings.database)
     create_tables(database)
     database.close()
+    create_app(settings)  # a setting that cannot work is told here, not by a server process
     Server(settings).run()
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable, Iterable
+from io import BytesIO
 from typing import IO, TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -41,10 +42,11 @@ class WholeRequest:
         if "CONTENT_LENGTH" not in environ and "HTTP_TRANSFER_ENCODING" not in environ:
             self._arrived(environ)
             return self._application(environ, start_response)
-        with tempfile.SpooledTemporaryFile(max_size=_IN_MEMORY) as body:
+        announced = int(environ.get("CONTENT_LENGTH") or 0)
+        is_small = 0 < announced <= _IN_MEMORY
+        with BytesIO() if is_small else tempfile.TemporaryFile() as body:
             received = self._read(environ["wsgi.input"], body)
             self._arrived(environ)
-            announced = int(environ.get("CONTENT_LENGTH") or 0)
             if received < min(announced, _READ_AT_MOST * self._limit):
                 start_response("400 Bad Request", [("Content-Type", "application/json")])
                 return [b'{"error": "The request ended before its announced length"}\n']
