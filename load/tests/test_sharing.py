@@ -18,11 +18,21 @@ def follow(told) -> Sharing:
 
 def test_hold_counts_from_the_grant_and_the_gap_from_the_release(story):
     sharing = follow(
-        story().publish(0, GRANTED, "j1").update(100, "j1").publish(140, GRANTED, "j2")
+        story()
+        .publish(0, GRANTED, "j1")
+        .publish(50, BUSY, who="bob")
+        .update(100, "j1")
+        .publish(140, GRANTED, "j2", who="bob")
     )
 
     assert sharing.holds.percentile(50) == pytest.approx(0.100, rel=0.02)
     assert sharing.gaps.percentile(50) == pytest.approx(0.040, rel=0.02)
+
+
+def test_a_session_that_nobody_else_wanted_has_no_gap(story):
+    told = story().publish(0, GRANTED, "j1").update(10, "j1").publish(900, GRANTED, "j2")
+
+    assert follow(told).gaps.count == 0
 
 
 def test_a_repeated_update_of_an_older_job_ends_no_hold(story):

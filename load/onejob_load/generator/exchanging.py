@@ -72,7 +72,7 @@ class Exchanger:
     def publish_slowly(self, session: str, who: str, seconds: float, pieces: int = 8) -> Told:
         """POST /publish, its body in pieces over some seconds."""
         planned = self._publish(session, who)
-        return self._exchange(planned, None, _slow_sender(seconds, pieces))
+        return self._exchange(planned, None, pause_s=seconds / pieces, pieces=pieces)
 
     def abort_upload(self, session: str, who: str, seconds: float) -> None:
         """Send half of a publish and hang up.
@@ -86,7 +86,7 @@ class Exchanger:
             gevent.sleep(REFUSED_PAUSE_S)
             return
         try:
-            _slow_sender(seconds, 4)(connection, data[: len(data) // 2])
+            _send_in_pieces(connection, data[: len(data) // 2], 4, seconds / 4)
         except WireError:
             return
         finally:
@@ -130,7 +130,9 @@ class Exchanger:
         self,
         planned: _Planned,
         due_ns: int | None,
-        send: Callable[[Connection, bytes], None] = Connection.send,
+        *,
+        pause_s: float = 0.0,
+        pieces: int = 1,
     ) -> Told:
         number, invoked = self._recorder.begin()
         response: Response | None = None
@@ -140,7 +142,11 @@ class Exchanger:
         reusable = False
         try:
             connection = self._connections.take()
-            send(connection, planned.data)
+            if pieces == 1:
+                connection.send(planned.data)
+            else:
+                _send_in_pieces(connection, planned.data, pieces, pause_s)
+                due_ns = time.monotonic_ns()  # Our own slowness is no latency of the server.
             response, reusable = connection.receive()
         except WireError as error:
             trouble, detail = error.trouble, error.detail
@@ -295,14 +301,12 @@ class _Racer:
         self.trouble, self.detail = error.trouble, error.detail
 
 
-def _slow_sender(seconds: float, pieces: int) -> Callable[[Connection, bytes], None]:
-    def send(connection: Connection, data: bytes) -> None:
-        size = max(1, len(data) // pieces)
-        for start in range(0, len(data), size):
-            connection.send(data[start : start + size])
-            gevent.sleep(seconds / pieces)
-
-    return send
+def _send_in_pieces(connection: Connection, data: bytes, pieces: int, pause_s: float) -> None:
+    size = max(1, -(-len(data) // pieces))
+    for start in range(0, len(data), size):
+        if start:
+            gevent.sleep(pause_s)
+        connection.send(data[start : start + size])
 
 
 @lru_cache(maxsize=1024)

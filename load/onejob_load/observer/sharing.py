@@ -22,6 +22,8 @@ class _Session:
     holder: str | None = None
     since_ns: int = 0
     freed_ns: int | None = None
+    wanted: bool = False
+    """Whether anybody was refused during the present hold, so that the gap after it matters."""
     holds: Durations = field(default_factory=Durations)
     contenders: defaultdict[str, _Contender] = field(
         default_factory=lambda: defaultdict(_Contender)
@@ -117,15 +119,17 @@ class Sharing:
         contender.attempts += 1
         if operation.outcome is Outcome.BUSY:
             session.busy += 1
+            session.wanted = True
             since_ns = self._refused_since_ns.setdefault(operation.client, operation.invoked_ns)
             self._starved_ns = max(self._starved_ns, at_ns - since_ns)
         elif operation.outcome is Outcome.GRANTED:
             session.granted += 1
             contender.granted += 1
             self._refused_since_ns.pop(operation.client, None)
-            if session.freed_ns is not None:
+            if session.freed_ns is not None and session.wanted:
                 self.gaps.add((at_ns - session.freed_ns) / 1e9)
             session.holder, session.since_ns, session.freed_ns = operation.job, at_ns, None
+            session.wanted = False
 
     def _freed(self, session: _Session, at_ns: int) -> None:
         held_ns = max(0, at_ns - session.since_ns)
