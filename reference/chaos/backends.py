@@ -110,6 +110,16 @@ class OwnPostgres(_Process):
             stdout=subprocess.DEVNULL,
         )
 
+    def start(self) -> None:
+        """Start it and wait until it has recovered from its last crash."""
+        super().start()
+        deadline = time.monotonic() + _START_LIMIT_S
+        question = ["pg_isready", "--quiet", "--host=127.0.0.1", f"--port={self._port}"]
+        while subprocess.run(question, check=False).returncode != 0:
+            if time.monotonic() > deadline:
+                raise TimeoutError("PostgreSQL does not recover")
+            time.sleep(0.05)
+
     def kill(self) -> None:
         """Crash it: an immediate shutdown ends all its processes and writes nothing.
 

@@ -26,9 +26,9 @@ class Reaper:
         self._uploads = uploads
 
     def run(self, stop: threading.Event) -> None:
-        """Look twice per lease until `stop` is set."""
+        """Look four times per lease until `stop` is set."""
         next_sweep = time.monotonic()
-        while not stop.wait(self._claims.lease / 2):
+        while not stop.wait(self._claims.lease / 4):
             try:
                 self.wake_overdue()
                 if time.monotonic() >= next_sweep:
