@@ -1,8 +1,8 @@
 """One HTTP/1.1 exchange over one cooperative socket, stamped and never retried.
 
-FastHttpUser's own client sends a request a second time when a kept connection turns out to be
-closed: the server may then see two publishes where the history has one.  So the socket is ours,
-and geventhttpclient's parser reads the answer.
+FastHttpUser's own client sends whole requests only, says nothing of when the last byte left, and
+may send one again by itself.  A race needs requests held back at their last byte, and a history
+needs to know what was sent: so the socket is ours, and geventhttpclient's parser reads the answer.
 """
 
 from __future__ import annotations

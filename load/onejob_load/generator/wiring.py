@@ -237,8 +237,12 @@ class _Leader:
             click.echo(line)
         report = _options(self._environment).report
         if report:
-            write_report(snapshot, self._history, Path(report))
-            click.echo(f"report in {report}")
+            try:
+                write_report(snapshot, self._history, Path(report))
+                click.echo(f"report in {report}")
+            except OSError as error:
+                click.echo(f"onejob load: cannot write the report: {error}", err=True)
+                self._exit = Exit.KIT_FAULT
 
     def _await_workers(self) -> None:
         """Have all workers stop and wait for their last batch; `_watch` gives up on lost ones."""
