@@ -58,7 +58,7 @@ class Scheduler:
 
     def results(self, tasks: Sequence[Task]) -> Iterator[tuple[Task, CheckResult]]:
         """Run everything; yield each result as it comes. Stops early when the run is stopped."""
-        waits = [task for task in tasks if task.proof.cost is Cost.WAITS]
+        waits = [task for task in tasks if task.proof.cost in (Cost.WORKER, Cost.WAITS)]
         laned = sorted(
             (t for t in tasks if t.proof.cost in (Cost.FAST, Cost.VOLUME)),
             key=lambda t: t.proof.cost,

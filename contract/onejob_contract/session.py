@@ -121,13 +121,14 @@ class Session:
         run = self.run_state
         scheduler = Scheduler(run, fail_fast=self.options.fail_fast)
         try:
-            for task in (t for t in tasks if t.proof.cost is Cost.WORKER):
-                yield self._keep(task, scheduler.run_one(task))
+            rest = list(tasks)
             if self._stop_worker is not None:
+                for task in (t for t in tasks if t.proof.cost is Cost.WORKER):
+                    yield self._keep(task, scheduler.run_one(task))
+                    rest.remove(task)
                 self._stop_worker()
                 run.worker_stopped()
             run.started = time.monotonic()
-            rest = [t for t in tasks if t.proof.cost is not Cost.WORKER]
             for task, result in scheduler.results(rest):
                 yield self._keep(task, result)
         finally:

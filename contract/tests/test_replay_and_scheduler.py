@@ -155,20 +155,28 @@ def sessions_of(session: Session) -> list[tuple[str, str]]:
 
     Its token may be written in digits, or, where there is room for no more, as one ideograph.
     """
-    return sorted(
+    return [
         (op.client, re.sub(r"\d{12,}", "RUN", op.session.replace(session.client.token, "RUN")))
         for op in session.client.history
         if op.session is not None and len(op.session) > 1
-    )
+    ]
 
 
 def test_the_same_seed_gives_the_same_requests(correct_server: str) -> None:
     one, other, different = (
-        sessions_of(judged(correct_server, "PUBLISH-ANY-SESSION-ID", seed=seed))
+        [
+            session
+            for check, session in sessions_of(
+                judged(correct_server, "PUBLISH-ANY-SESSION-ID", seed=seed)
+            )
+            if check.endswith("test_random_texts_name_sessions")
+        ]
         for seed in (7, 7, 8)
     )
-    assert one == other
-    assert one != different
+    both = min(len(one), len(other))  # a busy machine may have had time for fewer rounds
+    assert both > 0
+    assert one[:both] == other[:both]
+    assert one[:both] != different[:both]
 
 
 def test_two_runs_at_once_and_a_dirty_server_change_no_verdict(correct_server: str) -> None:

@@ -9,9 +9,13 @@ from onejob_contract.iut import Iut
 @proves("WORKER-COMPLETES", cost=Cost.WORKER)
 def test_the_worker_completes_every_job(iut: Iut) -> None:
     """Several jobs at once are each completed within the stated time, and free their sessions."""
-    if not iut.run.has_worker:
-        raise NotApplicable("no live worker was seen")
-    jobs = [iut.active_job() for _ in range(4)]
+    jobs = [iut.active_job() for _ in range(6)]
+    while not iut.run.has_worker:
+        if iut.run.elapsed > iut.run.hold_s or iut.run.stop.wait(0.1):
+            raise NotApplicable("no live worker was seen")
+        for job in jobs[:2]:
+            if iut.status(job).answer is Answer.COMPLETED:
+                iut.run.live_worker_seen = job.id
     for job in jobs:
         iut.must_complete_by_itself(job)
     for job in jobs:
