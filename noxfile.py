@@ -63,9 +63,28 @@ def oracle(session: nox.Session) -> None:
 
 @nox.session
 def bench(session: nox.Session) -> None:
-    """How fast the judge is, and how much memory an operation takes."""
+    """Ratios against something real in the same run: judge, publish, load generator."""
     _install(session, "all", "dev")
-    session.run("python", "contract/benchmarks/bench_judge.py", *session.posargs)
+    for benchmark in (
+        "contract/benchmarks/bench_judge.py",
+        "reference/benchmarks/publish.py",
+        "load/benchmarks/bench_load.py",
+    ):
+        session.run("python", benchmark, *session.posargs)
+
+
+@nox.session
+def chaos(session: nox.Session) -> None:
+    """Nothing stuck, doubled or lost, whatever dies (needs Redis, PostgreSQL, RabbitMQ)."""
+    _install(session, "all", "dev")
+    session.run("python", "reference/chaos", *session.posargs)
+
+
+@nox.session(name="load-smoke")
+def load_smoke(session: nox.Session) -> None:
+    """Short load runs: the reference's locks hold, broken ones are convicted."""
+    _install(session, "all", "dev")
+    session.run("python", "load/smoke", *session.posargs)
 
 
 @nox.session

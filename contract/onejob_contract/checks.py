@@ -25,25 +25,32 @@ class Cost(IntEnum):
     """A handful of requests."""
     VOLUME = 3
     """As many rounds as the profile has time for."""
-    LAST = 4
+    EXPLORES = 4
+    """As VOLUME, but with generated requests, which find the least in a second."""
+    LAST = 5
     """Judges what all the others did."""
 
 
 @dataclass(frozen=True, slots=True)
 class Proof:
-    """What a check proves. The first requirement is the one its `must_...` words blame."""
+    """What a check proves. The first requirement is the one its `must_...` words blame.
+
+    `share` is how many times the usual share of the run's time it may take for its rounds.
+    """
 
     requirements: tuple[str, ...]
     cost: Cost
     needs: tuple[str, ...]
+    share: float = 1.0
 
 
 def proves(
-    *requirements: str, cost: Cost = Cost.FAST, needs: tuple[str, ...] = ()
+    *requirements: str, cost: Cost = Cost.FAST, needs: tuple[str, ...] = (), share: float = 1.0
 ) -> Callable[[Check], Check]:
     """Bind a check to its requirements by id."""
 
     def bind(check: Check) -> Check:
-        return getattr(pytest.mark, MARK)(Proof(requirements, cost, needs))(check)  # type: ignore[no-any-return]
+        mark = getattr(pytest.mark, MARK)(Proof(requirements, cost, needs, share))
+        return mark(check)  # type: ignore[no-any-return]
 
     return bind

@@ -30,6 +30,7 @@ from onejob_contract.run import STRETCH, Run
 from onejob_contract.verdict import CheckResult, Ending
 
 ATTEMPTS = 4
+_VOLUMES = (Cost.VOLUME, Cost.EXPLORES)
 _SMALLEST_SLICE_S = 0.25
 _KEPT_FOR_THE_END_S = 0.4
 
@@ -60,11 +61,11 @@ class Scheduler:
         """Run everything; yield each result as it comes. Stops early when the run is stopped."""
         waits = [task for task in tasks if task.proof.cost in (Cost.WORKER, Cost.WAITS)]
         laned = sorted(
-            (t for t in tasks if t.proof.cost in (Cost.FAST, Cost.VOLUME)),
+            (t for t in tasks if Cost.FAST <= t.proof.cost <= Cost.EXPLORES),
             key=lambda t: t.proof.cost,
         )
         last = [task for task in tasks if task.proof.cost is Cost.LAST]
-        self._volume_left = sum(task.proof.cost is Cost.VOLUME for task in laned)
+        self._volume_left = sum(task.proof.cost in _VOLUMES for task in laned)
         with ThreadPoolExecutor(len(waits) + self.lanes, "onejob") as pool:
             for task in waits:
                 pool.submit(self._execute, task)
@@ -138,7 +139,7 @@ class Scheduler:
                 task.body(iut)
             except Violation as violation:
                 # What took long, or a fault that is healed by now, cannot be had again at will.
-                violation.replayable &= task.proof.cost in (Cost.FAST, Cost.VOLUME)
+                violation.replayable &= Cost.FAST <= task.proof.cost <= Cost.EXPLORES
                 if not self._confirm(violation, iut):
                     run.gone = True
                     return ended(Ending.GONE, f"it died: {violation.actual}")
@@ -188,13 +189,14 @@ class Scheduler:
         at_most = run.started + run.profile.seconds * STRETCH
         if task.proof.cost in (Cost.WORKER, Cost.LAST):
             return Budget(math.inf, math.inf)
-        if task.proof.cost is not Cost.VOLUME:
+        if task.proof.cost not in _VOLUMES:
             return Budget(at_most, at_most)
         with self._guard:
             waiting_turns = math.ceil(self._volume_left / self.lanes)
             self._volume_left -= 1
         left = run.started + run.profile.seconds - _KEPT_FOR_THE_END_S - now
-        return Budget(now + max(_SMALLEST_SLICE_S, left / max(1, waiting_turns)), at_most)
+        share = left / max(1, waiting_turns) * task.proof.share
+        return Budget(now + max(_SMALLEST_SLICE_S, share), at_most)
 
 
 def _require(needs: tuple[str, ...], run: Run) -> None:

@@ -16,7 +16,7 @@ ENOUGH = 2
 """Fewer requests of a kind than this show nothing."""
 
 
-@proves("ROBUST-PUBLISH-FORM", "ROBUST-UNKNOWN-ROUTE", cost=Cost.VOLUME)
+@proves("ROBUST-PUBLISH-FORM", "ROBUST-UNKNOWN-ROUTE", cost=Cost.EXPLORES)
 def test_generated_publishes_and_polls_are_answered_as_documented(iut: Iut) -> None:
     """Forms and job ids of every kind that the spec has, and then any."""
     fuzzing = _fuzzing(iut, 160, ("/publish", "/status/{jobId}", "/health"))
@@ -24,7 +24,7 @@ def test_generated_publishes_and_polls_are_answered_as_documented(iut: Iut) -> N
     _say_and_ask_for(iut, fuzzing.counts, ("granted", "outside the contract"))
 
 
-@proves("ROBUST-UPDATE-BODY", cost=Cost.VOLUME, needs=("update_status",))
+@proves("ROBUST-UPDATE-BODY", cost=Cost.EXPLORES, needs=("update_status",))
 def test_generated_reports_are_answered_as_documented(iut: Iut) -> None:
     """JSON bodies of every kind that the spec has, and then any."""
     fuzzing = _fuzzing(iut, 120, ("/update_status",))
@@ -32,7 +32,7 @@ def test_generated_reports_are_answered_as_documented(iut: Iut) -> None:
     _say_and_ask_for(iut, fuzzing.counts, ("unknown_job", "outside the contract"))
 
 
-@proves("STATUS-PER-JOB", cost=Cost.VOLUME, needs=("update_status",))
+@proves("STATUS-PER-JOB", cost=Cost.EXPLORES, needs=("update_status",))
 def test_linked_requests_are_answered_as_the_model_says(iut: Iut) -> None:
     """What a publish grants is polled and reported, along the links of the spec."""
     fuzzing = _fuzzing(iut, 120, ("/publish", "/status/{jobId}", "/update_status"))

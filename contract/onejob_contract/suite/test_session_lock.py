@@ -235,10 +235,10 @@ def test_different_session_ids_are_different_sessions(iut: Iut) -> None:
     iut.each(CONFUSABLE_PAIRS.values(), are_two)
 
 
-@proves("LOCK-MANY-SESSIONS", cost=Cost.VOLUME)
+@proves("LOCK-MANY-SESSIONS", cost=Cost.VOLUME, share=2.0)
 def test_the_lock_holds_with_many_active_sessions(iut: Iut) -> None:
     """Many jobs are active at once; then each session is tried, the oldest first."""
-    jobs = [iut.must_grant(iut.new_session()) for _ in iut.rounds(130, 1150, 5200)]
+    jobs = [iut.must_grant(iut.new_session()) for _ in iut.rounds(130, 1050, 5200)]
     iut.run.measured["sessions active at once"] = str(len(jobs))
 
     def still_held(job: Job) -> None:
