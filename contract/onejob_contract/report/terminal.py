@@ -91,10 +91,12 @@ class Terminal:
             for result in unseen:
                 why = f"accepted: {result.accepted}" if result.accepted else result.reason
                 self._line(f"  {result.requirement.id}: {why}")
-        if session.run_state.cut_short:
-            self.console.print("\n[yellow]cut short by time[/yellow]")
-            for check, what in sorted(session.run_state.cut_short.items()):
-                self._line(f"  {check.rpartition('::')[2]}: {what}")
+        cut_short = len(session.run_state.cut_short)
+        if cut_short:
+            self._line(
+                f"\n{cut_short} checks had time for fewer rounds than the profile wants "
+                "(report.json names them)"
+            )
         counts = dict.fromkeys(Verdict, 0)
         for result in conclusion.requirements:
             counts[result.verdict] += 1
