@@ -70,21 +70,24 @@ def _related(steps: Sequence[Step]) -> tuple[Step, ...]:
 def _shortened(
     steps: Sequence[Step], shown: tuple[Step, ...], violation: Violation, iut: Iut, deadline: float
 ) -> tuple[Step, ...]:
-    """Leave out what is not needed: halves first, then ever smaller pieces."""
+    """Leave out what is not needed: big pieces first, then smaller ones, until nothing goes."""
     kept, best = list(steps), shown
-    size = max(1, (len(kept) - 1) // 2)
-    while size:
-        start = 0
-        while start < len(kept) - 1:
-            if time.monotonic() > deadline:
-                return best
-            candidate = kept[:start] + kept[min(start + size, len(kept) - 1) :]
-            again = _replay(candidate, violation, iut)
-            if again is None:
-                start += size
-            else:
-                kept, best = candidate, again
-        size //= 2
+    before = len(kept) + 1
+    while len(kept) < before:
+        before = len(kept)
+        size = max(1, (len(kept) - 1) // 2)
+        while size:
+            start = 0
+            while start < len(kept) - 1:
+                if time.monotonic() > deadline:
+                    return best
+                candidate = kept[:start] + kept[min(start + size, len(kept) - 1) :]
+                again = _replay(candidate, violation, iut)
+                if again is None:
+                    start += 1
+                else:
+                    kept, best = candidate, again
+            size //= 2
     return best
 
 
