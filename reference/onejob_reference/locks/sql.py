@@ -71,6 +71,10 @@ class SqlLock:
         self._database = Database(url.removeprefix("sql:"))
         create_tables(self._database)
 
+    def close(self) -> None:
+        """Give back the connections to the database; the locks stay."""
+        self._database.close()
+
     def acquire(self, session: str, token: str, lease: float | None) -> bool:
         """See `SessionLock.acquire`."""
         with self._database.writing() as transaction:
