@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
-from importlib import resources
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Literal
@@ -46,12 +45,12 @@ class Excluded:
 
 @cache
 def spec() -> Mapping[str, Any]:
-    """The OpenAPI document. It lies beside this module in a wheel, in `spec/` in a checkout."""
-    packaged = resources.files("onejob_contract") / "openapi.yaml"
-    if not packaged.is_file():
-        packaged = Path(__file__).parents[2] / "spec" / "openapi.yaml"
+    """The OpenAPI document, from `onejob_spec/` of an installed wheel or `spec/` of a checkout."""
+    here = Path(__file__).parent
+    installed = here.with_name("onejob_spec") / "openapi.yaml"
+    path = installed if installed.is_file() else here.parents[1] / "spec" / "openapi.yaml"
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-    document: dict[str, Any] = yaml.load(packaged.read_text("utf-8"), Loader=loader)  # noqa: S506
+    document: dict[str, Any] = yaml.load(path.read_text("utf-8"), Loader=loader)  # noqa: S506
     return MappingProxyType(document)
 
 

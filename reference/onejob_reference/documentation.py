@@ -12,7 +12,7 @@ from flask.typing import ResponseReturnValue
 from swagger_ui_bundle import swagger_ui_path  # type: ignore[import-untyped]
 
 _HERE = Path(__file__)
-_INSTALLED = _HERE.with_name("openapi.yaml")
+_INSTALLED = _HERE.parents[1] / "onejob_spec" / "openapi.yaml"
 _IN_THE_REPOSITORY = _HERE.parents[2] / "spec" / "openapi.yaml"
 _PAGE = """<!doctype html>
 <html lang="en">
