@@ -53,7 +53,7 @@ class Target:
     """What is known of the implementation under test before the first request.
 
     `update_status` is None until it was tried. `accepted` maps requirement ids that may stay
-    unobserved to the owner's reason. Timeouts are seconds.
+    unobserved to the owner's reason. Timeouts are seconds. `thresholds` is for load tests.
     """
 
     origin: Origin
@@ -65,6 +65,7 @@ class Target:
     job_timeout_s: float = 30.0
     accepted: Mapping[str, str] = field(default_factory=dict)
     faults: Mapping[str, Fault] = field(default_factory=dict)
+    thresholds: str = ""
 
 
 _TOKEN: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
@@ -78,6 +79,7 @@ _KEYS: Final = {
     "timeouts": dict,
     "accept": dict,
     "faults": dict,
+    "thresholds": str,
 }
 
 
@@ -122,6 +124,7 @@ def load_target(path: Path, url: str | None) -> Target:
         job_timeout_s=float(timeouts.get("job", base.job_timeout_s)),
         accepted=_accepted(data.get("accept", {}), where),
         faults=_faults(data.get("faults", {}), where),
+        thresholds=data.get("thresholds", ""),
     )
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import click
+from click.core import ParameterSource
 
 from onejob_contract.target import UsageError, load_target, parse_url
 from onejob_contract.verdict import Exit
@@ -64,7 +65,7 @@ def _setting_options(command: Callable[..., None]) -> Callable[..., None]:
     "target_file",
     type=click.Path(path_type=Path),
     metavar="FILE",
-    help="Target file (onejob.toml): URL, headers, timeouts.",
+    help="Target file (onejob.toml): URL, headers, timeouts, thresholds.",
 )
 @click.option(
     "--report",
@@ -110,8 +111,12 @@ def load(
             for line in comparison_lines(*compare):
                 click.echo(line)
             return
+        target = load_target(target_file, url) if target_file else None
+        source = click.get_current_context().get_parameter_source("thresholds")
+        if target and target.thresholds and source is ParameterSource.DEFAULT:
+            settings["thresholds"] = target.thresholds
         chosen = settings_from(settings)
-        host = _host(url, target_file, headless=headless)
+        host = str(target.origin) if target else _host(url, headless=headless)
         _writable(report)
     except (UsageError, SettingsError, NotAReport) as error:
         click.echo(f"onejob load: {error}", err=True)
@@ -152,10 +157,8 @@ def _run_locust(settings: Settings, arguments: list[Any]) -> int:
             continue
 
 
-def _host(url: str | None, target_file: Path | None, *, headless: bool) -> str | None:
+def _host(url: str | None, *, headless: bool) -> str | None:
     """Give the URL to test; the web form asks for it where none is given. Raises UsageError."""
-    if target_file is not None:
-        return str(load_target(target_file, url).origin)
     if url is not None:
         return str(parse_url(url))
     if headless:
