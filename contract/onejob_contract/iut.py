@@ -142,6 +142,10 @@ class Iut:
         """The three documented fields for a session, with two small images."""
         return publish_parts(session, *_pair(self.random.randrange(32)))
 
+    def client_name(self, number: int) -> str:
+        """The name of one of several clients of this check, told apart by its beginning."""
+        return f"{number}#{self.check.rpartition('::')[2]}"
+
     def form(self, session: str) -> Form:
         """A complete form for a session."""
         return encode(self.parts(session))
@@ -242,7 +246,7 @@ class Iut:
     def race(self, racers: Sequence[Racer], log: RaceLog) -> list[Step]:
         """Send requests so that they become complete together; the steps, in the same order."""
         client = self.run.client
-        who = [f"{self.check}#{number}" for number in range(len(racers))]
+        who = [self.client_name(number) for number in range(len(racers))]
         exchanges = rendezvous(client, [(racer.request, who[i]) for i, racer in enumerate(racers)])
         log.add(exchanges)
         steps = []

@@ -60,14 +60,16 @@ def page(report: dict[str, Any]) -> str:
 def _broken(entry: dict[str, Any]) -> str:
     parts = [
         f"<section class=broken id={escape(entry['id'])}><h2>{escape(entry['id'])}</h2>",
-        f"<p>{escape(entry['title'])}",
+        f"<p>{escape(entry['title'])} ",
         f"<small>({escape(entry['level'])}; {escape(entry['section'])})</small></p>",
     ]
     for evidence in entry["evidence"]:
+        seen = evidence["seen"] or evidence["note"]
         parts.append(
             f"<dl><dt>expected<dd><code>{escape(evidence['expected'])}</code>"
             f"<dt>actual<dd><code>{escape(evidence['actual'])}</code>"
-            f"<dt>seen<dd>{escape(evidence['seen'] or evidence['note'])}</dl><ol>"
+            + (f"<dt>seen<dd>{escape(seen)}" if seen else "")
+            + "</dl><ol>"
         )
         parts += [
             f"<li><code>{escape(step['request'])}</code> &rarr; "

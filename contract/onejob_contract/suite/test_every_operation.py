@@ -23,7 +23,7 @@ def test_clients_that_run_freely_fit_one_order(iut: Iut) -> None:
         for number in iut.rounds(5, 40, 600):
             rovers = [
                 pool.submit(
-                    _rove, iut, f"{iut.check}#{client}", Random(seed + number), sessions, jobs
+                    _rove, iut, iut.client_name(client), Random(seed + number), sessions, jobs
                 )
                 for client, seed in enumerate(seeds)
             ]
