@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
+from onejob_contract.catalogue import requirements
 from onejob_contract.checks import Cost, Proof
 from onejob_contract.findings import (
     Interrupted,
@@ -116,7 +117,7 @@ class Scheduler:
             result.check, result.requirements, result.ending, result.reason, seconds, result.blamed
         )
         self._done.put((task, ended))
-        if result.ending is Ending.VIOLATED and self._fail_fast:
+        if self._fail_fast and any(map(_decides, list(run.violations))):
             run.stop.set()
 
     def _judged(self, task: Task) -> CheckResult:  # noqa: PLR0911 (one for each ending)
@@ -197,6 +198,10 @@ class Scheduler:
         left = run.started + run.profile.seconds - _KEPT_FOR_THE_END_S - now
         share = left / max(1, waiting_turns) * task.proof.share
         return Budget(now + max(_SMALLEST_SLICE_S, share), at_most)
+
+
+def _decides(violation: Violation) -> bool:
+    return requirements()[violation.requirement].level == "must"
 
 
 def _require(needs: tuple[str, ...], run: Run) -> None:
