@@ -13,6 +13,7 @@ class Violation(Exception):
 
     `steps` are the requests that show it, in order; `expected` and `actual` are sentences.
     `allowed` are the answers that would have been right for the last step, if it was about one.
+    `fatal` says that the last step ended the server, so its silence is no bad moment.
     `picture` is an SVG of what happened when, where time matters.
     `replayed` is (shown again, tried) once somebody tried; None if it cannot be replayed.
     """
@@ -28,6 +29,7 @@ class Violation(Exception):
         replayable: bool = True,
         note: str = "",
         picture: str = "",
+        fatal: bool = False,
     ) -> None:
         super().__init__(f"{requirement}: expected {expected}; actual {actual}")
         self.requirement = requirement
@@ -38,6 +40,7 @@ class Violation(Exception):
         self.replayable = replayable
         self.note = note
         self.picture = picture
+        self.fatal = fatal
         self.replayed: tuple[int, int] | None = None
         self.times = 1
 
@@ -49,7 +52,7 @@ class Violation(Exception):
     @property
     def unanswered(self) -> bool:
         """Whether the last request got no complete answer, which a bad moment could explain."""
-        return bool(self.steps) and self.steps[-1].exchange.response is None
+        return not self.fatal and bool(self.steps) and self.steps[-1].exchange.response is None
 
 
 class Unobservable(Exception):

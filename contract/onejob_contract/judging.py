@@ -106,6 +106,7 @@ class Judging:
                 f"the server died of it: {step.reading.actual}, and then refused connections",
                 (step,),
                 replayable=False,
+                fatal=True,
             )
         _must_have_happened(step)
         if step.answer is not None or (response is not None and response.status < SERVER_ERROR):

@@ -166,6 +166,8 @@ class Scheduler:
 
     def _confirm(self, violation: Violation, iut: Iut) -> bool:
         """Show it again; False if it was only the silence of a server that was going down."""
+        if violation.unanswered and not self._run.client.is_answered_at_all():
+            return False
         seconds = 0.5 if self._fail_fast else min(5.0, self._run.profile.seconds / 4)
         try:
             confirm(violation, iut, seconds)
