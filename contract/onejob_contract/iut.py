@@ -35,6 +35,7 @@ _SILENT_TIMEOUTS: Final = 3
 _SLOW_S: Final = 0.02
 _WIDTH: Final = 8
 _GRACE_S: Final = 2.0
+_IN_LINE: Final = 20
 
 Thing = TypeVar("Thing")
 
@@ -365,6 +366,7 @@ class Iut:
             is Answer.PROCESSING
         ):
             if time.monotonic() > deadline:
+                self._must_be_no_queue()
                 raise Violation(
                     self.requirement,
                     f"completed within {self.run.target.job_timeout_s:g} s",
@@ -375,6 +377,18 @@ class Iut:
             self.run.stop.wait(pause)
             pause = min(0.25, pause * 1.5)
         self.run.unfinished.pop(job.id, None)
+
+    def _must_be_no_queue(self) -> None:
+        """Raise Unobservable if the worker is still busy with the many jobs of this run."""
+        waiting = list(self.run.unfinished)[:_IN_LINE]
+        newest = self.active_job()
+        self.run.stop.wait(self.run.target.job_timeout_s)
+        if self.status(newest).answer is Answer.COMPLETED:
+            return  # a newer job was done, so the older one was lost
+        seen = [self.status(job) for job in waiting]
+        urls = {one.reading.member("image_url") for one in seen if one.answer is Answer.COMPLETED}
+        if urls - self.run.reported_urls:
+            raise Unobservable("the server's own worker has more jobs of this run than time")
 
     def must_be_answered(self, seen: Seen, requirement: str) -> None:
         """Judge: the request was answered at all, within its deadline."""
