@@ -23,11 +23,13 @@ class Cost(IntEnum):
     """Starts at the beginning, waits beside the others, and is judged at the end."""
     FAST = 2
     """A handful of requests."""
-    VOLUME = 3
-    """As many rounds as the profile has time for."""
-    EXPLORES = 4
-    """As VOLUME, but with generated requests, which find the least in a second."""
-    LAST = 5
+    LIST = 3
+    """A longer list of cases, each of them once."""
+    VOLUME = 4
+    """As many rounds as the profile has time for; a long run takes a brief look at each first."""
+    EXPLORES = 5
+    """Generated requests, as many as there is time for; they find the least in a second."""
+    LAST = 6
     """Judges what all the others did."""
 
 

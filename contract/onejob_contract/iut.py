@@ -54,11 +54,13 @@ class Job:
 class Budget:
     """How long one check may go on, in time.monotonic seconds: with more rounds, and at all.
 
-    A request left unanswered after `at_most` ends the run: its server has had its time.
+    A request left unanswered after `at_most` ends the run: its server has had its time. A brief
+    look has the rounds of the quick profile, whatever the profile.
     """
 
     until: float
     at_most: float
+    brief: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,9 +155,8 @@ class Iut:
 
     def rounds(self, quick: int, standard: int, thorough: int) -> Iterator[int]:
         """Round numbers as the profile wants them, at least one; time may cut it short."""
-        planned = {"quick": quick, "standard": standard, "thorough": thorough}[
-            self.run.profile.name
-        ]
+        profile = "quick" if self._budget.brief else self.run.profile.name
+        planned = {"quick": quick, "standard": standard, "thorough": thorough}[profile]
         for number in range(planned):
             if number and (time.monotonic() > self._budget.until or self.run.stop.is_set()):
                 self.run.cut_short[self.check] = f"{number} of {planned} rounds"

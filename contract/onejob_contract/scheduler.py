@@ -1,5 +1,8 @@
 """Run the checks in lanes: cheap ones first, those that wait beside the others, the last ones last.
 
+A check of many rounds finds most of what it ever finds in its first rounds. So where the profile
+has time for many, all of them get a brief look before any gets its whole share.
+
 The suite is pytest's: it collects and reports. But pytest runs one test at a time, and a kit that
 waits for a slow server one request at a time is slow itself. So the bodies of the checks run here,
 in threads, and pytest takes the results in the order in which they end.
@@ -33,6 +36,8 @@ from onejob_contract.verdict import CheckResult, Ending
 ATTEMPTS = 4
 _VOLUMES = (Cost.VOLUME, Cost.EXPLORES)
 _SMALLEST_SLICE_S = 0.25
+_BRIEF_LOOK_S = 0.3
+_WORTH_A_BRIEF_LOOK = 4
 _KEPT_FOR_THE_END_S = 0.4
 
 
@@ -70,9 +75,10 @@ class Scheduler:
         with ThreadPoolExecutor(len(waits) + self.lanes, "onejob") as pool:
             for task in waits:
                 pool.submit(self._execute, task)
-            lanes: queue.SimpleQueue[Task] = queue.SimpleQueue()
+            lanes: queue.SimpleQueue[tuple[Task, bool]] = queue.SimpleQueue()
+            looks_first = self._has_time_for_brief_looks()
             for task in laned:
-                lanes.put(task)
+                lanes.put((task, looks_first and task.proof.cost is Cost.VOLUME))
             for _ in range(self.lanes):
                 pool.submit(self._lane, lanes)
             try:
@@ -91,15 +97,22 @@ class Scheduler:
         self._execute(task)
         return self._done.get()[1]
 
-    def _lane(self, tasks: queue.SimpleQueue[Task]) -> None:
+    def _lane(self, tasks: queue.SimpleQueue[tuple[Task, bool]]) -> None:
         while True:
             try:
-                task = tasks.get_nowait()
+                task, brief = tasks.get_nowait()
             except queue.Empty:
                 return
-            self._execute(task)
+            if not self._execute(task, brief=brief):
+                tasks.put((task, False))
 
-    def _execute(self, task: Task) -> None:
+    def _has_time_for_brief_looks(self) -> bool:
+        run = self._run
+        turns = math.ceil(self._volume_left / self.lanes)
+        return run.profile.seconds - run.elapsed > _WORTH_A_BRIEF_LOOK * _BRIEF_LOOK_S * turns
+
+    def _execute(self, task: Task, *, brief: bool = False) -> bool:
+        """Run a task and hand in its result; False if a brief look settled nothing."""
         began = time.monotonic()
         run = self._run
         if run.stop.is_set() or (run.gone and task.proof.cost is not Cost.LAST):
@@ -107,11 +120,13 @@ class Scheduler:
             result = CheckResult(task.name, task.proof.requirements, ending, "the run ended before")
         else:
             try:
-                result = self._judged(task)
+                result = self._judged(task, brief=brief)
             except Exception:
                 result = CheckResult(
                     task.name, task.proof.requirements, Ending.FAULT, traceback.format_exc(limit=-4)
                 )
+        if brief and result.ending in (Ending.PASSED, Ending.UNOBSERVABLE):
+            return False
         seconds = time.monotonic() - began
         ended = CheckResult(
             result.check, result.requirements, result.ending, result.reason, seconds, result.blamed
@@ -119,9 +134,11 @@ class Scheduler:
         self._done.put((task, ended))
         if self._fail_fast and any(map(_decides, list(run.violations))):
             run.stop.set()
+        return True
 
-    def _judged(self, task: Task) -> CheckResult:  # noqa: PLR0911 (one for each ending)
-        run, budget = self._run, self._budget(task)
+    def _judged(self, task: Task, *, brief: bool) -> CheckResult:  # noqa: PLR0911 (its endings)
+        run, budget = self._run, self._budget(task, brief=brief)
+        run.cut_short.pop(task.name, None)
 
         def ended(ending: Ending, reason: str = "", blamed: str = "") -> CheckResult:
             return CheckResult(task.name, task.proof.requirements, ending, reason, blamed=blamed)
@@ -133,7 +150,7 @@ class Scheduler:
         except NotApplicable as not_applicable:
             return ended(Ending.NOT_APPLICABLE, not_applicable.reason)
         reason = ""
-        for attempt in range(ATTEMPTS):
+        for attempt in (0,) if brief else range(1, 1 + ATTEMPTS):
             iut = Iut(run, task.name, task.number, task.proof.requirements[0], budget)
             iut.skip_names(attempt)
             try:
@@ -186,7 +203,7 @@ class Scheduler:
         self._run.unanswered.append(violation)
         return len(self._run.unanswered) == 1
 
-    def _budget(self, task: Task) -> Budget:
+    def _budget(self, task: Task, *, brief: bool) -> Budget:
         """A fair share of the time that is left; a slow server gets more of it in all."""
         run, now = self._run, time.monotonic()
         at_most = run.started + run.profile.seconds * STRETCH
@@ -194,6 +211,8 @@ class Scheduler:
             return Budget(math.inf, math.inf)
         if task.proof.cost not in _VOLUMES:
             return Budget(at_most, at_most)
+        if brief:
+            return Budget(now + _BRIEF_LOOK_S, at_most, brief=True)
         with self._guard:
             waiting_turns = math.ceil(self._volume_left / self.lanes)
             self._volume_left -= 1

@@ -13,6 +13,7 @@ from onejob_contract.documented import Answer
 from onejob_contract.findings import Unobservable, Violation
 from onejob_contract.iut import Budget, Iut
 from onejob_contract.replay import confirm
+from onejob_contract.run import PROFILES
 from onejob_contract.scheduler import ATTEMPTS, Scheduler, Task
 from onejob_contract.session import Options, Session
 from onejob_contract.target import Target, WorkerMode
@@ -69,6 +70,36 @@ def test_waiting_checks_start_first_and_the_last_ones_see_all_others_done(sessio
     results = [done.name for done, _ in Scheduler(session.run_state).results(tasks)]
     assert order == ["began to wait", "fast", "waited", "last"]
     assert results == ["fast", "waits", "last"]
+
+
+def test_a_long_run_looks_briefly_at_all_checks_before_any_gets_its_share(
+    session: Session,
+) -> None:
+    session.run_state.profile = PROFILES["thorough"]
+    looks: list[tuple[str, int]] = []
+
+    def many_rounds(iut: Iut) -> None:
+        looks.append((iut.check, len(list(iut.rounds(2, 20, 30)))))
+
+    tasks = [task(name, many_rounds, Cost.VOLUME) for name in ("one", "two")]
+    scheduler = Scheduler(session.run_state)
+    scheduler.lanes = 1
+    results = [done.name for done, _ in scheduler.results(tasks)]
+    assert looks == [("one", 2), ("two", 2), ("one", 30), ("two", 30)]
+    assert results == ["one", "two"], "each handed in once"
+
+
+def test_what_a_brief_look_finds_is_not_looked_at_again(session: Session) -> None:
+    session.run_state.profile = PROFILES["thorough"]
+    looks = []
+
+    def finds(iut: Iut) -> None:
+        looks.append(iut.check)
+        raise Violation("PUBLISH-BUSY", "busy", "granted", replayable=False)
+
+    results = list(Scheduler(session.run_state).results([task("one", finds, Cost.VOLUME)]))
+    assert [result.ending for _, result in results] == [Ending.VIOLATED]
+    assert looks == ["one"]
 
 
 def test_an_error_of_ours_inside_a_check_is_a_fault_of_the_kit(session: Session) -> None:

@@ -104,7 +104,7 @@ def test_random_texts_name_sessions(iut: Iut) -> None:
             iut.complete(iut.must_grant(session))
 
 
-@proves("PUBLISH-ANY-IMAGE", cost=Cost.VOLUME)
+@proves("PUBLISH-ANY-IMAGE", cost=Cost.LIST)
 def test_png_and_jpeg_images_of_every_kind_are_accepted(iut: Iut) -> None:
     """Every mode, size and encoding, as first and as second image."""
     partner = small_png(1)
@@ -122,7 +122,7 @@ def test_png_and_jpeg_images_of_every_kind_are_accepted(iut: Iut) -> None:
     iut.each(((number, place) for number in range(len(images)) for place in (0, 1)), accepted)
 
 
-@proves("PUBLISH-ANY-FILE-NAME", cost=Cost.VOLUME)
+@proves("PUBLISH-ANY-FILE-NAME", cost=Cost.LIST)
 def test_file_names_do_not_matter(iut: Iut) -> None:
     """Every kind of file name for the first, the second, and both images."""
 

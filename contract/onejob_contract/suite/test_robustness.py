@@ -36,7 +36,7 @@ BODIES = {
 }
 
 
-@proves("ROBUST-UPDATE-BODY", cost=Cost.VOLUME, needs=("update_status",))
+@proves("ROBUST-UPDATE-BODY", cost=Cost.LIST, needs=("update_status",))
 def test_strange_reports_are_refused_politely(iut: Iut) -> None:
     """Bodies that are no JSON object with two texts, and other media types."""
     for body in BODIES.values():
@@ -56,7 +56,7 @@ def test_strange_reports_are_refused_politely(iut: Iut) -> None:
     iut.health().is_arranged(Answer.HEALTHY)
 
 
-@proves("ROBUST-PUBLISH-FORM", cost=Cost.VOLUME)
+@proves("ROBUST-PUBLISH-FORM", cost=Cost.LIST)
 def test_strange_forms_are_refused_politely(iut: Iut) -> None:
     """Malformed, truncated and mistyped form bodies."""
     for malformed in MALFORMED.values():
@@ -69,7 +69,7 @@ def test_strange_forms_are_refused_politely(iut: Iut) -> None:
     iut.health().is_arranged(Answer.HEALTHY)
 
 
-@proves("ROBUST-PUBLISH-FORM", cost=Cost.VOLUME)
+@proves("ROBUST-PUBLISH-FORM", cost=Cost.LIST)
 def test_strange_session_ids_are_refused_politely(iut: Iut) -> None:
     """Empty, blank, too long, and with characters that no database likes."""
     for text in (
@@ -91,7 +91,7 @@ def test_strange_session_ids_are_refused_politely(iut: Iut) -> None:
     iut.health().is_arranged(Answer.HEALTHY)
 
 
-@proves("ROBUST-UPLOAD", cost=Cost.VOLUME)
+@proves("ROBUST-UPLOAD", cost=Cost.LIST)
 def test_files_that_are_no_images_are_answered_politely(iut: Iut) -> None:
     """Truncated, empty, mislabelled and random files in either place, and a large one."""
     for image in BROKEN.values():
@@ -112,7 +112,7 @@ def test_files_that_are_no_images_are_answered_politely(iut: Iut) -> None:
     iut.health().is_arranged(Answer.HEALTHY)
 
 
-@proves("ROBUST-UNKNOWN-ROUTE", cost=Cost.VOLUME)
+@proves("ROBUST-UNKNOWN-ROUTE", cost=Cost.LIST)
 def test_unknown_routes_and_methods_are_refused_politely(iut: Iut) -> None:
     """Routes and methods that the document does not know. HTTP's own 501 is a refusal too."""
     routes = (
@@ -151,7 +151,7 @@ def test_unknown_routes_and_methods_are_refused_politely(iut: Iut) -> None:
     iut.health().is_arranged(Answer.HEALTHY)
 
 
-@proves("ROBUST-NO-STATE-CHANGE", cost=Cost.VOLUME)
+@proves("ROBUST-NO-STATE-CHANGE", cost=Cost.LIST)
 def test_refused_requests_change_no_session_and_no_job(iut: Iut) -> None:
     """Malformed publishes on a free and on a busy session; malformed reports of an active job."""
     held = iut.active_job()
