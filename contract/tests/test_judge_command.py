@@ -2,8 +2,10 @@
 
 import gzip
 import json
+from importlib.resources import files
 from pathlib import Path
 
+import jsonschema_rs
 import pytest
 from click.testing import CliRunner, Result
 
@@ -147,3 +149,17 @@ def test_a_live_worker_may_have_completed_a_job_unrecorded(tmp_path: Path) -> No
 
     assert run(path).exit_code == 1
     assert run("--live-worker", path).exit_code == 0
+
+
+def test_a_report_and_the_printed_lines_fit_their_published_schema(
+    tmp_path: Path, wrong: Path, right: Path
+) -> None:
+    said = run("--json", "--report", tmp_path / "out", wrong, right)
+
+    schema = files("onejob_contract").joinpath("schemas/judgement.schema.json").read_text("utf-8")
+    fits = jsonschema_rs.Draft202012Validator(json.loads(schema)).is_valid
+    report = json.loads((tmp_path / "out" / "report.json").read_text("utf-8"))
+    assert fits(report)
+    assert fits({"schema": 1, "histories": [json.loads(line) for line in said.output.splitlines()]})
+    report["histories"][0]["witness"] = []
+    assert not fits(report), "a violation without a witness is none"

@@ -7,12 +7,11 @@ history.
 
 import math
 import time
-from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from itertools import pairwise, product
+from itertools import product
 
 from onejob_contract.history import Operation, OperationKind, Outcome
 from onejob_contract.linearizability.budget import Budget, BudgetExceeded
@@ -24,13 +23,19 @@ from onejob_contract.linearizability.findings import (
     NoOrder,
     Overlap,
 )
-from onejob_contract.linearizability.jobs import Instant, Job, Window, hull_of, returned, windows
+from onejob_contract.linearizability.jobs import Instant, Job, hull_of, returned, windows
 from onejob_contract.linearizability.sections import (
     Candidate,
     Conflict,
     Front,
     Session,
     clusters,
+)
+from onejob_contract.linearizability.settling import (
+    is_complete,
+    says_nothing,
+    settled_groups,
+    unexplained,
 )
 from onejob_contract.linearizability.witness import Witness, explain
 
@@ -161,9 +166,14 @@ class Judge:
     def _forget_unknown_ids(self, watermark: int) -> None:
         """Forget ids nobody was granted, unless a publish of unknown outcome may turn out so."""
         if not any(record.untold for record in self._records.values()):
-            names = [n for n, job in self._ungranted.items() if _says_nothing(job, watermark)]
+            names = [n for n, job in self._ungranted.items() if says_nothing(job, watermark)]
             for name in names:
                 del self._ungranted[name], self._jobs[name]
+
+    @property
+    def convicted(self) -> bool:
+        """Whether what is settled already contradicts the model; `judgement` says why."""
+        return self._found is not None
 
     def judgement(self) -> Judgement:
         """Judge everything added so far as a whole history."""
@@ -262,7 +272,7 @@ class Judge:
                 return Contradiction(job)
             candidates.append(candidate)
         groups = list(clusters(candidates))
-        session = self._session(_unexplained(record.busy, groups, math.inf), record, budget)
+        session = self._session(unexplained(record.busy, groups, math.inf), record, budget)
         result = session.arrange(record.fronts, groups, to_the_end=True)
         if isinstance(result, Conflict):
             return NoOrder(name, session, result, tuple(c[0] for c in candidates))
@@ -319,7 +329,7 @@ class Judge:
                 following = hull_of(job.successor, live_worker=self._live_worker)
                 if hull.completed_from > following.grant_until:
                     return Overlap(hull, following)
-            if _is_complete(job, watermark):
+            if is_complete(job, watermark):
                 if not self._windows(job, budget):
                     return Contradiction(job)
                 del self._late[job.name]
@@ -332,7 +342,7 @@ class Judge:
         for job in record.jobs:
             job.forget_repeats(watermark)
             candidate = self._windows(job, budget, watermark)
-            if not candidate and _is_complete(job, watermark):
+            if not candidate and is_complete(job, watermark):
                 return Contradiction(job)
             candidates.append(candidate)
         if not all(candidates) or self._is_open_ended(record):
@@ -340,9 +350,9 @@ class Judge:
         groups = list(clusters(candidates))
         returned_busy = [busy for busy in record.busy if returned(busy) < watermark]
         record.busy = [busy for busy in record.busy if returned(busy) >= watermark]
-        record.busy += _unexplained(returned_busy, groups, watermark)
+        record.busy += unexplained(returned_busy, groups, watermark)
         session = self._session(record.busy, record, budget)
-        count = self._settled_groups(groups, watermark)
+        count = settled_groups(groups, watermark, live_worker=self._live_worker)
         settled = [candidate for group in groups[:count] for candidate in group]
         rest = [candidate for group in groups[count:] for candidate in group]
         result = session.arrange(record.fronts, groups[:count], to_the_end=False)
@@ -350,7 +360,7 @@ class Judge:
             return NoOrder(name, session, result, tuple(c[0] for c in settled))
         for window, *_ in settled:
             window.job.successor = rest[0][0].job
-            if not _is_complete(window.job, watermark):
+            if not is_complete(window.job, watermark):
                 self._late[window.job.name] = window.job
         record.fronts = result
         record.jobs = [window.job for (window, *_) in rest]
@@ -363,96 +373,3 @@ class Judge:
         if not record.untold:
             return False
         return self._live_worker or any(job.updates or job.seen for job in self._ungranted.values())
-
-    def _settled_groups(self, groups: list[list[Candidate]], watermark: int) -> int:
-        """Count the groups at the beginning whose place nothing to come can change."""
-        settled = 0
-        for index, (group, following) in enumerate(pairwise(groups)):
-            ready = all(self._is_settled(w, watermark) for windows in group for w in windows)
-            if not ready or all(w.grant_until >= watermark for (w, *_) in following):
-                break
-            latest = max(_latest_completion_start(w) for (w, *_) in group)
-            if all(_latest_completion_start(w) <= w.completed_from for (w, *_) in group):
-                settled = index + 1
-            elif len(group) > 1 or len(following) > 1 or latest > _core_start(following[0][0]):
-                break
-        return settled
-
-    def _is_settled(self, window: Window, watermark: int) -> bool:
-        first = window.job.first_update()
-        completable = self._live_worker or (first is not None and first.invoked_ns < watermark)
-        return completable and window.grant_until < watermark
-
-
-def _core_start(window: Window) -> Instant:
-    return min(window.grant_until, window.completed_from)
-
-
-def _latest_completion_start(window: Window) -> Instant:
-    """Give the latest ``completed_from`` that URLs read in the future may still lead to."""
-    starts = (u.invoked_ns for u in window.job.updates if u.invoked_ns <= window.completed_until)
-    return max(window.completed_from, max(starts, default=-math.inf))
-
-
-def _unexplained(
-    busy: list[Operation], groups: Sequence[list[Candidate]], watermark: Instant
-) -> list[Operation]:
-    """Keep the busy publishes that may lie where no job can have held the session.
-
-    Between two jobs whose order is certain the session need not have been free but from the
-    latest completion of the one to the earliest grant of the other; within a group of jobs whose
-    order is open only the certain cores count.
-    """
-    held: list[tuple[Instant, Instant]] = []
-    free_from = -math.inf
-    for group, following in pairwise([*groups, []]):
-        if any(window.granted_untold for (window, *_) in group):
-            free_from = math.inf  # Its publish may bound it from below, and so all that follow.
-        if _has_one_place(group, watermark) and free_from < math.inf:
-            window = group[0][0]
-            until = window.completed_until
-            if following and not _has_one_place(following, watermark):
-                first = min(w.grant_from for candidate in following for w in candidate)
-                until = max(window.completed_from, min(until, first))
-            held.append((max(window.grant_from, free_from), until))
-        else:
-            cores = ((w.grant_until, w.completed_from) for (w, *more) in group if not more)
-            held += [(start, end) for start, end in cores if start < end]
-        free_from = max(free_from, *(w.completed_from for windows in group for w in windows))
-    if not held:
-        return busy
-    # Stable: of two that begin at one instant the one granted later counts.
-    held.sort(key=lambda span: span[0])
-    starts = [start for start, _ in held]
-    ends = [-math.inf, *(end for _, end in held)]
-    return [
-        publish
-        for publish in busy
-        if (end := publish.returned_ns) is not None
-        and ends[bisect_right(starts, end)] < publish.invoked_ns
-    ]
-
-
-def _has_one_place(group: list[Candidate], watermark: Instant) -> bool:
-    """Say whether the group is one job whose grant nothing to come can move, and no choice."""
-    if len(group) > 1 or len(group[0]) > 1:
-        return False
-    window = group[0][0]
-    return not window.granted_untold and window.grant_until < watermark
-
-
-def _is_complete(job: Job, watermark: Instant) -> bool:
-    """Say whether no operation still to come can have overlapped an answer about this job."""
-    return all(
-        operation.outcome is Outcome.UNKNOWN or returned(operation) < watermark
-        for operation in job.operations()
-    )
-
-
-def _says_nothing(job: Job, watermark: int) -> bool:
-    """Say whether a job that nobody saw can be forgotten: a later grant contradicts nothing."""
-    return (
-        job.seen is None
-        and not job.updates
-        and all(operation.invoked_ns < watermark for operation in job.operations())
-    )

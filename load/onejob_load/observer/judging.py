@@ -40,15 +40,6 @@ class Violation:
         }
 
 
-class _RunningJudge(Judge):
-    """A judge that can be asked during the run, when `judgement` would be premature."""
-
-    @property
-    def convicted(self) -> bool:
-        """Whether what is settled already contradicts the document."""
-        return self._found is not None
-
-
 class Bench:
     """The judges of one machine's sessions, whose operations one clock has stamped."""
 
@@ -57,7 +48,7 @@ class Bench:
         self.violated: set[str] = set()
         self.undecided = 0
         self._live_worker = live_worker
-        self._judges: dict[str, _RunningJudge] = {}
+        self._judges: dict[str, Judge] = {}
         self._granted: dict[str, Operation] = {}
         self._waiting: list[Operation] = []
         self._watermarks: dict[str, float] = {}
@@ -129,9 +120,7 @@ class Bench:
                     self._must_be_new(operation)
         for session, ones in by_session.items():
             if session not in self._judges:
-                self._judges[session] = _RunningJudge(
-                    live_worker=self._live_worker, budget_s=BUDGET_S
-                )
+                self._judges[session] = Judge(live_worker=self._live_worker, budget_s=BUDGET_S)
             self._judges[session].extend(ones)
         return by_session
 
