@@ -1,0 +1,317 @@
+"""A check's conversation with the implementation under test: names, rounds and requests.
+
+Every exchange is noted in the trace of the check, from which its evidence is taken.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import cache
+from random import Random
+from typing import Final, TypeVar
+
+from onejob_contract.client import Step, publish_request, update_request
+from onejob_contract.documented import Answer, Call, Reading
+from onejob_contract.findings import TargetGone, Unobservable, Violation
+from onejob_contract.judging import Judging
+from onejob_contract.races import RaceLog, rendezvous
+from onejob_contract.run import Run
+from onejob_contract.wire import Exchange, Request
+from onejob_fixtures.forms import Form, Part, encode, publish_parts
+from onejob_fixtures.images import Image, small_jpeg, small_png
+
+TRACE_LIMIT: Final = 400
+_SILENT_TIMEOUTS: Final = 3
+_SLOW_S: Final = 0.02
+_WIDTH: Final = 8
+_GRACE_S: Final = 2.0
+
+Thing = TypeVar("Thing")
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A job that was granted, and the session it holds."""
+
+    id: str
+    session: str
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """How long one check may go on, in time.monotonic seconds: with more rounds, and at all.
+
+    A request left unanswered after `at_most` ends the run: its server has had its time. A brief
+    look has the rounds of the quick profile, whatever the profile.
+    """
+
+    until: float
+    at_most: float
+    brief: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Racer:
+    """One request of a race, with what it is about (as in `Step`)."""
+
+    call: Call
+    request: Request
+    session: str | None = None
+    job: str | None = None
+    url: str | None = None
+
+
+class Seen:
+    """What one request showed, with the words to judge it."""
+
+    def __init__(self, conversation: Conversation, step: Step) -> None:
+        self._conversation = conversation
+        self.step = step
+
+    @property
+    def answer(self) -> Answer | None:
+        """The documented answer, if it was one."""
+        return self.step.answer
+
+    @property
+    def reading(self) -> Reading:
+        """The whole reading."""
+        return self.step.reading
+
+    def must_be(self, *answers: Answer) -> Seen:
+        """Judge: any of these documented answers is right. Raises Violation."""
+        self._conversation.judge(self.step, frozenset(answers), self._conversation.requirement)
+        return self
+
+    def is_arranged(self, *answers: Answer) -> Seen:
+        """Arrange: as `must_be`, but blames the requirement of the operation itself."""
+        self._conversation.judge(self.step, frozenset(answers), None)
+        return self
+
+    def must_be_harmless(self) -> Seen:
+        """Judge a request outside the contract: any answer but an undocumented 5xx or silence."""
+        self._conversation.judge_harmless(self.step)
+        return self
+
+
+class Conversation:
+    """What one check asks the implementation under test. `requirement` is what it judges."""
+
+    def __init__(self, run: Run, check: str, number: int, requirement: str, budget: Budget) -> None:
+        self.run = run
+        self.check = check
+        self.requirement = requirement
+        self.random = Random(f"{run.seed}/{check}")
+        self.trace: list[Step] = []
+        self._budget = budget
+        self._stem = f"{run.client.token}{number:03}"
+        self._count = 0
+        self._reported: dict[str, str] = {}
+        self._judging = Judging(run, self.trace, self._reported, lambda job: self.status(job).step)
+
+    def skip_names(self, attempt: int) -> None:
+        """Start counting names where no earlier attempt of this check did."""
+        self._count = attempt * 20_000
+
+    # --- names, forms, rounds -------------------------------------------------------------
+
+    def nonce(self) -> str:
+        """Text of constant length that no other check, run or attempt uses."""
+        self._count += 1
+        return f"{self._stem}{self._count:05}"
+
+    def new_session(self) -> str:
+        """A session id that was never used."""
+        return f"onejob-{self.nonce()}"
+
+    def new_url(self) -> str:
+        """A result URL that was never used."""
+        return f"https://results.example.com/{self.nonce()}.png"
+
+    def parts(self, session: str) -> tuple[Part, ...]:
+        """The three documented fields for a session, with two small images."""
+        return publish_parts(session, *_pair(self.random.randrange(32)))
+
+    def client_name(self, number: int) -> str:
+        """The name of one of several clients of this check, told apart by its beginning."""
+        return f"{number}#{self.check.rpartition('::')[2]}"
+
+    def form(self, session: str) -> Form:
+        """A complete form for a session."""
+        return encode(self.parts(session))
+
+    def rounds(self, quick: int, standard: int, thorough: int) -> Iterator[int]:
+        """Round numbers as the profile wants them, at least one; time may cut it short."""
+        profile = "quick" if self._budget.brief else self.run.profile.name
+        planned = {"quick": quick, "standard": standard, "thorough": thorough}[profile]
+        for number in range(planned):
+            if number and (time.monotonic() > self._budget.until or self.run.stop.is_set()):
+                self.run.cut_short[self.check] = f"{number} of {planned} rounds"
+                return
+            yield number
+
+    def each(self, things: Iterable[Thing], do: Callable[[Thing], object]) -> None:
+        """Do something to independent things; many at a time if the server is slow to answer.
+
+        Things left when the time is up are left out, and the report says so.
+        """
+        todo = list(things)
+        at_most = max(self._budget.at_most, time.monotonic() + _GRACE_S)
+        width = 1 if self.run.surroundings.latency_s < _SLOW_S else _WIDTH
+
+        def one(thing: Thing) -> bool:
+            if time.monotonic() > at_most or self.run.stop.is_set():
+                return False
+            do(thing)
+            return True
+
+        if width == 1:
+            done = [one(thing) for thing in todo]
+        else:
+            with ThreadPoolExecutor(width) as pool:
+                done = list(pool.map(one, todo))
+        if not all(done):
+            self.run.cut_short[self.check] = f"{sum(done)} of {len(todo)} cases"
+        if not any(done):
+            raise Unobservable("there was no time for it")
+
+    # --- requests -------------------------------------------------------------------------
+
+    def publish(self, session: str, form: Form | None = None) -> Seen:
+        """POST /publish; with a complete form unless another is given."""
+        step = self.run.client.publish(session, form or self.form(session), self.check)
+        seen = self._note(step)
+        job = step.granted_job
+        if job is not None:
+            self._granted(job, session)
+        return seen
+
+    def publish_parts(self, session: str, parts: Sequence[Part]) -> Seen:
+        """POST /publish with these parts, in this order."""
+        return self.publish(session, encode(parts))
+
+    def status(self, job: Job | str) -> Seen:
+        """GET /status/{jobId}."""
+        return self._note(self.run.client.status(_id(job), self.check))
+
+    def update(self, job: Job | str, url: str) -> Seen:
+        """POST /update_status."""
+        return self.report(job, url, update_request(_id(job), url))
+
+    def report(self, job: Job | str, url: str, request: Request) -> Seen:
+        """POST /update_status, written in this way."""
+        self.run.reported_urls.add(url)
+        exchange = self.run.client.send(request, self.check)
+        step = self.run.client.recorded(Call.UPDATE, exchange, self.check, job=_id(job), url=url)
+        seen = self._note(step)
+        if seen.answer is Answer.UPDATED:
+            self._reported[_id(job)] = url
+            self.run.unfinished.pop(_id(job), None)
+        return seen
+
+    def health(self) -> Seen:
+        """GET /health."""
+        exchange = self.run.client.send(Request("GET", "/health"), self.check)
+        return self._note(self.run.client.recorded(Call.HEALTH, exchange, self.check))
+
+    def documented(self, call: Call, request: Request) -> Seen:
+        """A request to a documented operation whose documented answer is known, sent as it is."""
+        exchange = self.run.client.send(request, self.check)
+        return self._note(self.run.client.recorded(call, exchange, self.check))
+
+    def outside(self, request: Request, session: str | None = None) -> Seen:
+        """A request outside the contract; `session` is the one it could change.
+
+        Whether the server takes it, and for which session, is open, so the session is left out of
+        the history.
+        """
+        step = self.run.client.outside(request, self.check, session)
+        if session is not None:
+            self.run.untracked_sessions.append(session)
+            if step.granted_job is not None:
+                self._granted(step.granted_job, session)
+        return self._note(step)
+
+    def race(self, racers: Sequence[Racer], log: RaceLog) -> list[Step]:
+        """Send requests so that they become complete together; the steps, in the same order."""
+        client = self.run.client
+        who = [self.client_name(number) for number in range(len(racers))]
+        exchanges = rendezvous(client, [(racer.request, who[i]) for i, racer in enumerate(racers)])
+        log.add(exchanges)
+        steps = []
+        for racer, exchange, name in zip(racers, exchanges, who, strict=True):
+            if racer.url is not None:
+                self.run.reported_urls.add(racer.url)
+            step = client.recorded(
+                racer.call, exchange, name, session=racer.session, job=racer.job, url=racer.url
+            )
+            self._note(step)
+            steps.append(step)
+            if step.granted_job is not None and racer.session is not None:
+                self._granted(step.granted_job, racer.session)
+            if step.answer is Answer.UPDATED and racer.job is not None and racer.url is not None:
+                self._reported[racer.job] = racer.url
+                self.run.unfinished.pop(racer.job, None)
+        return steps
+
+    def give_up(self, session: str, share: float) -> None:
+        """Publish, but reset the connection when this share of the form was sent."""
+        request = publish_request(self.form(session))
+        sent = int(len(request.body) * share)
+        self.run.client.give_up(request, sent, self.check, session)
+
+    def judge(self, step: Step, allowed: frozenset[Answer], blame: str | None) -> None:
+        """Compare a step with the answers that are right. Raises Violation or Unobservable."""
+        self._judging.compare(step, allowed, blame)
+
+    def judge_harmless(self, step: Step) -> None:
+        """Judge a request outside the contract. Raises Violation."""
+        self._judging.harmless(step, self.requirement)
+
+    # --- bookkeeping ---------------------------------------------------------------------
+
+    def _note(self, step: Step) -> Seen:
+        self._must_not_be_silent(step.exchange)
+        self.trace.append(step)
+        if len(self.trace) > TRACE_LIMIT:
+            del self.trace[: TRACE_LIMIT // 4]
+        return Seen(self, step)
+
+    def _must_not_be_silent(self, exchange: Exchange) -> None:
+        """Raise TargetGone when waiting for more answers would only add up timeouts."""
+        run = self.run
+        if exchange.response is not None:
+            run.silent_since = None
+            return
+        if run.silent_since is None:
+            run.silent_since = exchange.invoked_ns / 1e9
+        now = time.monotonic()
+        silence = now - run.silent_since
+        if now > self._budget.at_most or silence > _SILENT_TIMEOUTS * run.target.response_timeout_s:
+            raise TargetGone(f"it stopped answering: {exchange.detail}")
+
+    def _granted(self, job: str, session: str) -> None:
+        self.run.unfinished[job] = session
+        owner = self.run.first_owner(job, session)
+        if owner is not None:
+            self.run.report(
+                Violation(
+                    "PUBLISH-JOB-ID-UNIQUE",
+                    "a jobId that was never granted before",
+                    f"jobId {job!r}, which session {owner!r} was granted before",
+                    [s for s in self.trace if s.granted_job == job],
+                    replayable=False,
+                )
+            )
+
+
+@cache
+def _pair(number: int) -> tuple[Image, Image]:
+    return small_png(number), small_jpeg(number)
+
+
+def _id(job: Job | str) -> str:
+    return job.id if isinstance(job, Job) else job
