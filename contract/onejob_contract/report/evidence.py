@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import shlex
 from io import BytesIO
 from typing import Any, Final
 from urllib.parse import unquote
@@ -13,11 +11,10 @@ from werkzeug.formparser import parse_form_data
 from onejob_contract.catalogue import requirements
 from onejob_contract.client import REQUEST_ID, Step
 from onejob_contract.findings import Violation
+from onejob_contract.report.curl import curl
 from onejob_contract.wire import Origin, Request
 
 SHOWN_STEPS: Final = 12
-_INLINE_BYTES: Final = 6_000
-_NOT_REPEATED: Final = {"connection"}
 
 
 def explain_violation(violation: Violation, origin: Origin) -> str:
@@ -42,7 +39,9 @@ def explain_violation(violation: Violation, origin: Origin) -> str:
         lines += [f"    {number}. {tell(step)}" for number, step in enumerate(steps, 1)]
         lines.append(f"  in the server's log: {REQUEST_ID}: {request_id(steps[-1])}")
         lines.append("  to repeat the last request:" if len(steps) == 1 else "  to repeat:")
-        lines += [f"    {curl(step.exchange.request, origin)}" for step in steps]
+        again = [curl(step.exchange.request, origin) for step in steps]
+        files = dict.fromkeys(line for one in again for line in one.files)
+        lines += [f"    {line}" for line in (*files, *(one.command for one in again))]
     return "\n".join(lines)
 
 
@@ -73,7 +72,7 @@ def as_json(violation: Violation, origin: Origin) -> dict[str, Any]:
                 "request": tell(step).split(" -> ")[0],
                 "response": step.reading.actual,
                 "request_id": request_id(step),
-                "curl": curl(step.exchange.request, origin),
+                "curl": str(curl(step.exchange.request, origin)),
             }
             for step in violation.steps[-SHOWN_STEPS:]
         ],
@@ -99,26 +98,6 @@ def request_id(step: Step) -> str:
     return dict(step.exchange.request.headers).get(REQUEST_ID, "")
 
 
-def curl(request: Request, origin: Origin) -> str:
-    """A shell line that sends the same bytes again; long bodies are left to the report's files."""
-    words = ["curl", "-sS", "-i", "-X", request.method]
-    for name, value in request.headers:
-        if name.lower() not in _NOT_REPEATED:
-            words += ["-H", f"{name}: {value}"]
-    url = f"{origin.scheme}://{origin.authority}{origin.prefix}{request.target}"
-    if not request.body:
-        return shlex.join([*words, url])
-    if _is_plain(request.body):
-        return shlex.join([*words, "--data-raw", request.body.decode(), url])
-    if len(request.body) > _INLINE_BYTES:
-        return (
-            shlex.join([*words, url])
-            + f"  # with the body of {len(request.body)} bytes described above"
-        )
-    encoded = base64.b64encode(request.body).decode()
-    return f"echo {encoded} | base64 -d | {shlex.join([*words, '--data-binary', '@-', url])}"
-
-
 def _form_in_words(request: Request, content_type: str) -> str:
     environ = {
         "REQUEST_METHOD": "POST",
@@ -141,14 +120,6 @@ def _form_in_words(request: Request, content_type: str) -> str:
 
 def _in_memory(*_: object, **__: object) -> BytesIO:
     return BytesIO()
-
-
-def _is_plain(body: bytes) -> bool:
-    try:
-        text = body.decode()
-    except UnicodeDecodeError:
-        return False
-    return len(text) < _INLINE_BYTES and text.isprintable()
 
 
 def _shortened(text: str, limit: int = 200) -> str:

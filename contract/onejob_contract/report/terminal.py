@@ -27,6 +27,10 @@ _COLOUR = {
 }
 
 
+_NAMED_TOGETHER = 4
+"""How many requirements that share a reason are named; report.json names all."""
+
+
 class Terminal:
     """Tells a person how the run goes on and how it ended."""
 
@@ -88,14 +92,17 @@ class Terminal:
         unseen = [r for r in conclusion.requirements if r.verdict is Verdict.INCONCLUSIVE]
         if unseen:
             self.console.print("\n[yellow]not observed[/yellow]")
+            together: dict[str, list[str]] = {}
             for result in unseen:
                 why = f"accepted: {result.accepted}" if result.accepted else result.reason
-                self._line(f"  {result.requirement.id}: {why}")
+                together.setdefault(why, []).append(result.requirement.id)
+            for why, ids in together.items():
+                self._line(f"  {_listed(ids)}: {why}")
         cut_short = len(session.run_state.cut_short)
         if cut_short:
             self._line(
-                f"\n{cut_short} checks had time for fewer rounds than the profile wants "
-                "(report.json names them)"
+                f"\n{cut_short} check{'s' * (cut_short > 1)} had time for fewer rounds than the "
+                "profile wants (report.json names them)"
             )
         counts = dict.fromkeys(Verdict, 0)
         for result in conclusion.requirements:
@@ -118,3 +125,9 @@ class Terminal:
 
     def _line(self, text: str) -> None:
         self.console.print(text, markup=False, highlight=False, soft_wrap=True)
+
+
+def _listed(ids: Sequence[str]) -> str:
+    if len(ids) <= _NAMED_TOGETHER:
+        return ", ".join(ids)
+    return f"{', '.join(ids[:_NAMED_TOGETHER])} and {len(ids) - _NAMED_TOGETHER} more"
