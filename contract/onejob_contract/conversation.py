@@ -5,6 +5,7 @@ Every exchange is noted in the trace of the check, from which its evidence is ta
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -108,20 +109,19 @@ class Conversation:
         self.trace: list[Step] = []
         self._budget = budget
         self._stem = f"{run.client.token}{number:03}"
-        self._count = 0
+        self._numbers = itertools.count(1)
         self._reported: dict[str, str] = {}
         self._judging = Judging(run, self.trace, self._reported, lambda job: self.status(job).step)
 
     def skip_names(self, attempt: int) -> None:
         """Start counting names where no earlier attempt of this check did."""
-        self._count = attempt * 20_000
+        self._numbers = itertools.count(attempt * 20_000 + 1)
 
     # --- names, forms, rounds -------------------------------------------------------------
 
     def nonce(self) -> str:
         """Text of constant length that no other check, run or attempt uses."""
-        self._count += 1
-        return f"{self._stem}{self._count:05}"
+        return f"{self._stem}{next(self._numbers):05}"
 
     def new_session(self) -> str:
         """A session id that was never used."""

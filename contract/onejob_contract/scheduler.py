@@ -36,6 +36,8 @@ from onejob_contract.verdict import CheckResult, Ending
 ATTEMPTS = 4
 _VOLUMES = (Cost.VOLUME, Cost.EXPLORES)
 _SMALLEST_SLICE_S = 0.25
+_MOST_LANES = 64
+_LATENCY_OF_A_LANE_S = 0.003
 _BRIEF_LOOK_S = 0.3
 _WORTH_A_BRIEF_LOOK = 4
 _KEPT_FOR_THE_END_S = 0.4
@@ -59,7 +61,7 @@ class Scheduler:
         self._fail_fast = fail_fast
         self._done: queue.SimpleQueue[tuple[Task, CheckResult]] = queue.SimpleQueue()
         latency = run.surroundings.latency_s
-        self.lanes = min(16, 3 + int(latency / 0.01))
+        self.lanes = min(_MOST_LANES, 3 + int(latency / _LATENCY_OF_A_LANE_S))
         self._volume_left = 0
         self._guard = threading.Lock()
 
@@ -210,14 +212,14 @@ class Scheduler:
         if task.proof.cost in (Cost.WORKER, Cost.LAST):
             return Budget(math.inf, math.inf)
         if task.proof.cost not in _VOLUMES:
-            return Budget(at_most, at_most)
+            return Budget(min(at_most, now + run.profile.seconds), at_most)
         if brief:
             return Budget(now + _BRIEF_LOOK_S, at_most, brief=True)
         with self._guard:
             waiting_turns = math.ceil(self._volume_left / self.lanes)
             self._volume_left -= 1
         left = run.started + run.profile.seconds - _KEPT_FOR_THE_END_S - now
-        share = left / max(1, waiting_turns) * task.proof.share
+        share = min(1.0, task.proof.share / max(1, waiting_turns)) * left
         return Budget(now + max(_SMALLEST_SLICE_S, share), at_most)
 
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import random
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -20,6 +22,8 @@ from onejob_contract.target import Target, UsageError, load_target, parse_url, w
 from onejob_contract.verdict import CheckResult, Conclusion, Exit, conclude
 
 CLEANING_S = 2.0
+CLEANED_UP = "https://results.example.com/cleaned-up.png"
+_CLEANERS = 4
 _PATIENCE_S = 10.0
 
 
@@ -171,10 +175,16 @@ class Session:
         self.client.cancelled = False
         if run.surroundings.update_status and not run.gone:
             deadline = time.monotonic() + min(CLEANING_S * STRETCH, run.profile.seconds)
-            for job in list(run.unfinished):
-                if time.monotonic() > deadline:
-                    break
-                self.client.update(job, "https://results.example.com/cleaned-up.png", "cleaning-up")
+            silent = threading.Event()
+
+            def clean(job: str) -> None:
+                if time.monotonic() < deadline and not silent.is_set():
+                    step = self.client.update(job, CLEANED_UP, "cleaning-up")
+                    if step.exchange.response is None:
+                        silent.set()
+
+            with ThreadPoolExecutor(_CLEANERS) as cleaners:
+                list(cleaners.map(clean, list(run.unfinished)))
         self.client.close()
 
 

@@ -341,7 +341,7 @@ def test_a_server_that_says_yes_to_everything_is_nonconformant(
         )
     assert said.exit == Exit.NONCONFORMANT
     assert "nonconformant: " in said.out
-    assert "curl -sS -i -X " in said.out  # whichever request was the first to show it
+    assert "curl -sS -i -" in said.out  # whichever request was the first to show it
     assert said.err == ""
 
 

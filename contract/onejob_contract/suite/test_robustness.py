@@ -6,7 +6,7 @@ from onejob_contract.checks import Cost, proves
 from onejob_contract.documented import Answer
 from onejob_contract.iut import Iut
 from onejob_contract.wire import Request
-from onejob_fixtures.forms import MALFORMED, Part, encode, publish_parts
+from onejob_fixtures.forms import MALFORMED, Malformed, Part, encode, publish_parts
 from onejob_fixtures.images import BROKEN, small_png
 
 JSON = (("Content-Type", "application/json"),)
@@ -34,6 +34,16 @@ BODIES = {
     "a huge number": b'{"jobId": 1e999, "resultUrl": 123456789012345678901234567890}',
     "doubled members": b'{"jobId": "a", "jobId": 5, "resultUrl": "x", "resultUrl": null}',
 }
+
+
+REFUSED_REPORTS = (
+    b'{"jobId": "%s"',
+    b'["%s", "http://x.example"]',
+    b'{"jobId": "%s", "resultUrl": null}',
+    b'{"jobId": "%s", "resultUrl": 5}',
+    b'{"jobId": ["%s"], "resultUrl": "http://x.example"}',
+    b"jobId=%s&resultUrl=x",
+)
 
 
 @proves("ROBUST-UPDATE-BODY", cost=Cost.LIST, needs=("update_status",))
@@ -155,7 +165,8 @@ def test_unknown_routes_and_methods_are_refused_politely(iut: Iut) -> None:
 def test_refused_requests_change_no_session_and_no_job(iut: Iut) -> None:
     """Malformed publishes on a free and on a busy session; malformed reports of an active job."""
     held = iut.active_job()
-    for malformed in MALFORMED.values():
+
+    def leaves_no_trace(malformed: Malformed) -> None:
         session = iut.new_session()
         form = malformed.spoil(iut.parts(session))
         request = Request("POST", "/publish", (("Content-Type", form.content_type),), form.body)
@@ -165,30 +176,27 @@ def test_refused_requests_change_no_session_and_no_job(iut: Iut) -> None:
         form = malformed.spoil(iut.parts(held.session))
         request = Request("POST", "/publish", (("Content-Type", form.content_type),), form.body)
         iut.outside(request, held.session)
+
+    iut.each(MALFORMED.values(), leaves_no_trace)
     iut.must_survive(lambda _job: None, held)
     session = iut.new_session()
     form = encode(iut.parts(session))
     put = Request("PUT", "/publish", (("Content-Type", form.content_type),), form.body)
     if _refused(iut.outside(put, session).step.exchange.response):
         iut.must_grant(session)
-    for body in (
-        b'{"jobId": "%s"',
-        b'["%s", "http://x.example"]',
-        b'{"jobId": "%s", "resultUrl": null}',
-        b'{"jobId": "%s", "resultUrl": 5}',
-        b'{"jobId": ["%s"], "resultUrl": "http://x.example"}',
-        b"jobId=%s&resultUrl=x",
-    ):
+    iut.each(REFUSED_REPORTS, lambda body: _survives_report(iut, body))
+    for method in ("DELETE", "PUT", "POST"):
         job = iut.active_job()
-        request = Request("POST", "/update_status", JSON, body % job.id.encode())
-        if _refused(iut.outside(request, job.session).step.exchange.response):
+        request = Request(method, f"/status/{quote(job.id, safe='')}")
+        if _refused(iut.outside(request).step.exchange.response):
             iut.must_survive(lambda _job: None, job)
-    for method, target in (("DELETE", "/status/%s"), ("PUT", "/status/%s"), ("POST", "/status/%s")):
-        job = iut.active_job()
-        if _refused(
-            iut.outside(Request(method, target % quote(job.id, safe=""))).step.exchange.response
-        ):
-            iut.must_survive(lambda _job: None, job)
+
+
+def _survives_report(iut: Iut, body: bytes) -> None:
+    job = iut.active_job()
+    request = Request("POST", "/update_status", JSON, body % job.id.encode())
+    if _refused(iut.outside(request, job.session).step.exchange.response):
+        iut.must_survive(lambda _job: None, job)
 
 
 def _refused(response: object) -> bool:

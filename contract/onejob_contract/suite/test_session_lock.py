@@ -2,6 +2,7 @@
 
 import json
 import uuid
+from collections.abc import Callable
 
 from onejob_contract.checks import Cost, proves
 from onejob_contract.client import publish_request
@@ -95,11 +96,14 @@ def test_polling_does_not_free_a_session(iut: Iut) -> None:
         for _ in range(40):
             iut.status(job)
 
-    iut.must_survive(many_polls)
-    iut.must_survive(lambda _job: [iut.health() for _ in range(10)])
-    iut.must_survive(lambda _job: [iut.status(done) for _ in range(10)])
-    iut.must_survive(lambda _job: iut.status(f"no-such-job-{iut.nonce()}"))
-    iut.must_survive(lambda job: iut.status(job.session))
+    events: tuple[Callable[[Job], object], ...] = (
+        many_polls,
+        lambda _job: [iut.health() for _ in range(10)],
+        lambda _job: [iut.status(done) for _ in range(10)],
+        lambda _job: iut.status(f"no-such-job-{iut.nonce()}"),
+        lambda job: iut.status(job.session),
+    )
+    iut.each(events, iut.must_survive)
     if iut.run.surroundings.update_status:
         for session in (iut.new_session(), iut.new_session()):
             older, _ = iut.completed_job(session)
@@ -131,8 +135,7 @@ def test_refused_publishes_do_not_free_a_session(iut: Iut) -> None:
         parts = iut.parts(other.session)
         iut.publish_parts(other.session, parts[:2])
 
-    for event in (impatient, incomplete, elsewhere):
-        iut.must_survive(event)
+    iut.each((impatient, incomplete, elsewhere), iut.must_survive)
     job = iut.active_job()
     incomplete(job)
     iut.must_survive(impatient, job)
@@ -164,8 +167,7 @@ def test_failed_reports_do_not_free_a_session(iut: Iut) -> None:
         lambda job: send(body(jobId=job.id, sessionId=job.session)),
         unknown,
     )
-    for event in events:
-        iut.must_survive(event)
+    iut.each(events, iut.must_survive)
     job = iut.active_job()
     for event in (*events, *events):
         event(job)
@@ -246,15 +248,12 @@ def test_the_lock_holds_with_many_active_sessions(iut: Iut) -> None:
         iut.publish(job.session).must_be(Answer.BUSY)
 
     iut.each(jobs, still_held)
-    for job in jobs[:: max(1, len(jobs) // 50)]:
-        iut.must_hold(job)
+    iut.each(jobs[:: max(1, len(jobs) // 50)], iut.must_hold)
     if iut.run.surroundings.update_status:
         half = jobs[:: max(2, len(jobs) // 60)]
-        for job in half:
-            iut.complete(job)
+        iut.each(half, iut.complete)
         freed = {job.session for job in half}
-        for job in half:
-            iut.must_grant(job.session)
+        iut.each(sorted(freed), iut.must_grant)
         iut.each([job for job in jobs if job.session not in freed][-100:], still_held)
 
 
