@@ -55,9 +55,9 @@ def api(jobs: Jobs, update_secret: str) -> Blueprint:
     def status(job_id: str) -> ResponseReturnValue:
         g.job = job_id
         job = jobs.status(job_id)
-        if job.state is State.PROCESSING:
-            return {"status": "processing"}
-        return {"status": "completed", "image_url": job.image_url}
+        if job.state is State.COMPLETED:
+            return {"status": "completed", "image_url": job.image_url}
+        return {"status": "processing"}
 
     @routes.post("/update_status")
     def update_status() -> ResponseReturnValue:

@@ -11,13 +11,14 @@ from werkzeug.exceptions import HTTPException
 
 from onejob_reference.api import AnyText, api
 from onejob_reference.database import Database, DatabaseError
-from onejob_reference.dispatch import open_dispatcher
+from onejob_reference.dispatch import open_dispatcher, uses_broker
 from onejob_reference.documentation import documentation
 from onejob_reference.errors import PublishFailed, Refusal
 from onejob_reference.grants import Grants, JointGrants, LeasedGrants
 from onejob_reference.jobs import Jobs
 from onejob_reference.locks import open_lock
 from onejob_reference.settings import Settings
+from onejob_reference.store import State
 from onejob_reference.uploads import Uploads
 
 log = structlog.get_logger()
@@ -25,7 +26,7 @@ log = structlog.get_logger()
 
 def create_app(settings: Settings) -> Flask:
     """Build the WSGI application. It opens nothing until the first request needs it."""
-    database = Database(settings.database)
+    database = Database(settings.database, settings.patience)
     jobs = Jobs(
         database,
         open_grants(settings, database),
@@ -50,9 +51,10 @@ def create_app(settings: Settings) -> Flask:
 
 def open_grants(settings: Settings, database: Database) -> Grants:
     """Choose how lock and job go together: in one transaction where the lock allows it."""
+    first = State.PUBLISHING if uses_broker(settings.dispatch) else State.PROCESSING
     if settings.lock == "sql:":
-        return JointGrants(database)
-    return LeasedGrants(database, open_lock(settings.lock), settings.lease)
+        return JointGrants(database, first, settings.claim)
+    return LeasedGrants(database, open_lock(settings.lock), first, settings.claim)
 
 
 def _render_errors(app: Flask) -> None:

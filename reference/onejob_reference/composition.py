@@ -9,7 +9,7 @@ from PIL import Image, ImageDraw, ImageFont, ImageOps
 
 _FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF")
 _SIXTEEN_TO_EIGHT_BITS = 1 / 257
-_PLACEHOLDER_SIZE = (640, 240)
+PLACEHOLDER_SIZE = (640, 240)
 
 
 class UnreadableImageError(Exception):
@@ -20,7 +20,7 @@ def side_by_side(first: Path, second: Path, max_pixels: int) -> bytes:
     """Return a PNG with both images beside each other, scaled down to the lower one's height.
 
     Scaling never enlarges, so the result has at most as many pixels as the input.
-    Raises UnreadableImageError.
+    Raises UnreadableImageError, or OSError if a file cannot be opened.
     """
     left, right = (_read(path, max_pixels) for path in (first, second))
     height = min(left.height, right.height)
@@ -33,7 +33,7 @@ def side_by_side(first: Path, second: Path, max_pixels: int) -> bytes:
 
 def placeholder(reason: str) -> bytes:
     """Return a PNG that says why there is no result: the document knows no failed job."""
-    canvas = Image.new("RGB", _PLACEHOLDER_SIZE, "#f4f4f4")
+    canvas = Image.new("RGB", PLACEHOLDER_SIZE, "#f4f4f4")
     draw = ImageDraw.Draw(canvas)
     draw.text((24, 60), "No result", fill="#a00000", font=ImageFont.load_default(size=36))
     draw.text((24, 130), reason, fill="#303030", font=ImageFont.load_default(size=18))
@@ -41,19 +41,18 @@ def placeholder(reason: str) -> bytes:
 
 
 def _read(path: Path, max_pixels: int) -> Image.Image:
-    try:
-        with Image.open(path, formats=_FORMATS) as image:
-            if image.width * image.height > max_pixels:
-                raise UnreadableImageError(f"{path.name} has more than {max_pixels} pixels")
-            image.seek(0)
-            upright = ImageOps.exif_transpose(image)
-            return _eight_bit(upright).convert("RGBA")
-    except FileNotFoundError:
-        raise UnreadableImageError(f"{path.name} is gone") from None
-    except UnreadableImageError:
-        raise
-    except Exception as failure:  # decoders raise nearly anything on broken bytes
-        raise UnreadableImageError(f"{path.name} is no image this server reads") from failure
+    with path.open("rb") as file:  # a disk that fails is no broken image
+        try:
+            with Image.open(file, formats=_FORMATS) as image:
+                if image.width * image.height > max_pixels:
+                    raise UnreadableImageError(f"{path.name} has more than {max_pixels} pixels")
+                image.seek(0)
+                upright = ImageOps.exif_transpose(image)
+                return _eight_bit(upright).convert("RGBA")
+        except UnreadableImageError:
+            raise
+        except Exception as failure:  # decoders raise nearly anything on broken bytes
+            raise UnreadableImageError(f"{path.name} is no image this server reads") from failure
 
 
 def _eight_bit(image: Image.Image) -> Image.Image:

@@ -7,6 +7,7 @@ per execution costs more than the statements do (measured: 0.5 of 2.5 ms).
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -26,10 +27,12 @@ from sqlalchemy import (
 )
 from sqlalchemy.engine import URL
 from sqlalchemy.engine.interfaces import Dialect
-from sqlalchemy.exc import ArgumentError, DBAPIError
+from sqlalchemy.exc import ArgumentError, DBAPIError, DisconnectionError
 from sqlalchemy.ext.compiler import compiles
 
 _BUSY_TIMEOUT_S = 5
+_PATIENCE_S = 2.5
+_SHORTEST_CONNECT_TIMEOUT_S = 2  # of PostgreSQL's client library
 _SCHEMA_LOCK = select(func.pg_advisory_xact_lock(0x6F6E656A6F62))
 _LARGEST_POOL = 64
 
@@ -118,15 +121,17 @@ class Transaction:
 class Database:
     """One engine on one database; `url` is an SQLAlchemy URL of SQLite or PostgreSQL.
 
-    Raises ValueError for a URL of anything else. Transactions raise DatabaseError.
+    A PostgreSQL that does not answer within `patience` seconds is given up, and gives up a
+    client that falls silent in a transaction. Raises ValueError for a URL of anything else.
+    Transactions raise DatabaseError.
     """
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, patience: float = _PATIENCE_S) -> None:
         parsed = _parse(url)
         self._is_sqlite = parsed.get_backend_name() == "sqlite"
         if self._is_sqlite:
             Path(parsed.database or "").parent.mkdir(parents=True, exist_ok=True)
-        self._engine = _sqlite(parsed) if self._is_sqlite else _postgresql(parsed)
+        self._engine = _sqlite(parsed) if self._is_sqlite else _postgresql(parsed, patience)
         # A deferred BEGIN followed by a write fails at once on SQLite when another writer was
         # faster, whatever the busy timeout: writers must queue at BEGIN.
         self._begin = "BEGIN IMMEDIATE" if self._is_sqlite else "BEGIN"
@@ -141,8 +146,8 @@ class Database:
     def writing(self) -> Iterator[Transaction]:
         """Yield one transaction: committed at the end of the block, undone by any exception.
 
-        Raises OutcomeUnknownError if the commit failed; any other exception means that nothing
-        was written.
+        Raises OutcomeUnknownError if the connection broke at the commit; any other exception
+        means that nothing was written.
         """
         with self._cursor() as cursor:
             with self._telling_why():
@@ -151,7 +156,8 @@ class Database:
             try:
                 cursor.execute("COMMIT")
             except self._driver.Error as failure:
-                raise OutcomeUnknownError(_reason(failure)) from failure
+                kind = DatabaseError if self._is_sqlite else OutcomeUnknownError
+                raise kind(_reason(failure)) from failure
 
     def create(self, statements: list[ClauseElement]) -> None:
         """Run DDL that may find its work done; several processes may run it at once."""
@@ -227,23 +233,46 @@ def _sqlite(url: URL) -> Engine:
         connect_args={"timeout": _BUSY_TIMEOUT_S, "isolation_level": None},
     )
 
+    def is_writable() -> bool:
+        return os.access(url.database or "", os.W_OK)
+
     @event.listens_for(engine, "connect")
-    def configure(connection: Any, _record: Any) -> None:
+    def configure(connection: Any, record: Any) -> None:
+        record.info["read-only"] = not is_writable()
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = NORMAL")
+
+    @event.listens_for(engine, "checkout")
+    def replace_if_outdated(_connection: Any, record: Any, _proxy: Any) -> None:
+        # SQLite connections that were opened while the file was read-only stay so.
+        if record.info["read-only"] and is_writable():
+            raise DisconnectionError
 
     return engine
 
 
-def _postgresql(url: URL) -> Engine:
-    # A process that stops inside a transaction must not hold a session longer than a lease.
+def _postgresql(url: URL, patience: float) -> Engine:
+    from onejob_reference.impatient import connect  # noqa: PLC0415 - needs PostgreSQL's library
+
+    milliseconds = round(patience * 1000)
+    # A process that stops inside a transaction must not hold a session for long.
     server_options = (
-        "-c idle_in_transaction_session_timeout=8000 -c lock_timeout=5000 "
-        "-c statement_timeout=15000"
+        f"-c idle_in_transaction_session_timeout={milliseconds} -c lock_timeout={milliseconds} "
+        f"-c statement_timeout={milliseconds}"
     )
-    return create_engine(
+    engine = create_engine(
         url,
         pool_size=_LARGEST_POOL,
         pool_pre_ping=True,
-        connect_args={"connect_timeout": 3, "options": server_options, "autocommit": True},
+        connect_args={
+            "connect_timeout": max(_SHORTEST_CONNECT_TIMEOUT_S, round(patience)),
+            "options": server_options,
+            "autocommit": True,
+        },
     )
+
+    @event.listens_for(engine, "do_connect")
+    def connect_impatiently(_dialect: Any, _record: Any, args: Any, options: Any) -> Any:
+        return connect(patience, *args, **options)
+
+    return engine

@@ -68,12 +68,16 @@ class SessionBusy(Refusal):
 
 
 class PublishFailed(Refusal):
-    """Anything else went wrong, or nobody can tell whether the job was accepted."""
+    """The job could not be handed over, or anything else went wrong; nothing of it remains."""
 
     status = 500
 
     def __init__(self, reason: str) -> None:
         super().__init__(f"Failed to publish job: {reason}")
+
+
+class PublishUnknown(PublishFailed):
+    """Nobody can tell whether the job was accepted."""
 
 
 class StatusNotFound(Refusal):

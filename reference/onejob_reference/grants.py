@@ -6,15 +6,19 @@ lock and row together:
 
 - `JointGrants`: the lock is a table of the same database, so one transaction changes both.
 - `LeasedGrants`: the lock lives elsewhere. It is taken for a lease, which lapses if this
-  process dies before the row is committed, and made permanent once it is. It is released
-  just before the completion commits: dying in between leaves an active job without its
-  lock, which the index still guards. The other order could leave a lock without a job,
-  and nothing would ever free it.
+  process dies before the job is accepted, and made permanent then. It is released just
+  before the completion commits: dying in between leaves an active job without its lock,
+  which the index still guards. The other order could leave a lock without a job, and
+  nothing would ever free it.
+
+A session is called busy only for the sake of an accepted job: a publish that is neither
+accepted nor refused yet may still fail, so it is waited out.
 """
 
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from typing import Protocol
 
 import structlog
@@ -27,46 +31,64 @@ from onejob_reference.database import (
     OutcomeUnknownError,
     Transaction,
 )
-from onejob_reference.errors import DatabaseFailed, PublishFailed, SessionBusy
+from onejob_reference.errors import DatabaseFailed, PublishFailed, PublishUnknown, SessionBusy
 from onejob_reference.locks import SessionLock, sql
 
-_UNDECIDED_PAUSE_S = 0.005
+_FIRST_PAUSE_S = 0.005
+_LONGEST_PAUSE_S = 0.05
+_LEASES_WAITED = 1.5  # after one lease, whoever left a publish undecided has lost it
 
 log = structlog.get_logger()
 
 
 class Grants(Protocol):
-    """Grants sessions to jobs."""
+    """Grants sessions to jobs. A granted job is confirmed or withdrawn; later it ends."""
 
     def grant(self, session: str, job_id: str) -> None:
-        """Accept the job as the session's active job.
+        """Make the job the session's active job.
 
-        Raises SessionBusy if the session has an active job, DatabaseFailed if nothing was
-        accepted, PublishFailed if the job may have been accepted.
+        Raises SessionBusy if the session has an active job, DatabaseFailed or PublishFailed if
+        nothing was granted, PublishUnknown if the job may have been granted.
         """
+
+    def confirm(self, session: str, job_id: str) -> None:
+        """Accept the job, whose workers were told. Raises nothing: claiming it accepts it too."""
+
+    def withdraw(self, session: str, job_id: str) -> bool:
+        """Take the grant back; False if a worker claimed the job before. Raises DatabaseError."""
 
     def end(self, session: str, job_id: str, image_url: str) -> bool:
         """Complete the job and free its session; False if the job is not active."""
 
 
 class JointGrants:
-    """Lock and job in one database, changed in one transaction."""
+    """Lock and job in one database, changed in one transaction.
 
-    def __init__(self, database: Database) -> None:
+    `first` is the state in which jobs begin. A publish that died undecided is claimed by a
+    worker within `lease` seconds.
+    """
+
+    def __init__(self, database: Database, first: store.State, lease: float) -> None:
         self._database = database
+        self._first = first
+        self._lease = lease
 
     def grant(self, session: str, job_id: str) -> None:
         """See `Grants.grant`."""
-        try:
-            with self._database.writing() as transaction:
-                self._take(transaction, session, job_id)
-                store.add(transaction, job_id, session)
-        except ConflictError:
-            raise SessionBusy from None
-        except OutcomeUnknownError as unknown:
-            raise PublishFailed(str(unknown)) from unknown
-        except DatabaseError as failure:
-            raise DatabaseFailed(str(failure)) from failure
+        _repeat(lambda: self._is_granted(session, job_id), self._lease)
+
+    def confirm(self, session: str, job_id: str) -> None:  # noqa: ARG002 - it has its lock
+        """See `Grants.confirm`."""
+        if self._first is store.State.PUBLISHING:
+            _accept(self._database, job_id)
+
+    def withdraw(self, session: str, job_id: str) -> bool:
+        """See `Grants.withdraw`."""
+        with self._database.writing() as transaction:
+            withdrawn = store.withdraw(transaction, job_id)
+            if withdrawn:
+                sql.release(transaction, session, job_id)
+        return withdrawn
 
     def end(self, session: str, job_id: str, image_url: str) -> bool:
         """See `Grants.end`."""
@@ -74,70 +96,109 @@ class JointGrants:
             sql.release(transaction, session, job_id)
             return store.complete(transaction, job_id, image_url)
 
-    def _take(self, transaction: Transaction, session: str, job_id: str) -> None:
+    def _is_granted(self, session: str, job_id: str) -> bool:
+        try:
+            with self._database.writing() as transaction:
+                taken = self._take(transaction, session, job_id)
+                if taken:
+                    store.add(transaction, job_id, session, self._first)
+        except ConflictError:
+            return False
+        return taken
+
+    def _take(self, transaction: Transaction, session: str, job_id: str) -> bool:
         """Take the lock, also from an owner that is no active job.
 
         Such an owner ended while another lock backend was in use.
         """
         if sql.acquire(transaction, session, job_id, lease=None):
-            return
-        if store.has_active_job(transaction, session):
-            raise SessionBusy
+            return True
+        if (state := store.active_state(transaction, session)) is not None:
+            _refuse_if_accepted(state)
+            return False
         if (owner := sql.owner(transaction, session)) is not None:
             sql.release(transaction, session, owner)
-        sql.acquire(transaction, session, job_id, lease=None)
+        return sql.acquire(transaction, session, job_id, lease=None)
 
 
 class LeasedGrants:
-    """A lock outside the job table's database. `lease` is in seconds."""
+    """A lock outside the job table's database, leased for `lease` seconds at first."""
 
-    def __init__(self, database: Database, lock: SessionLock, lease: float) -> None:
+    def __init__(
+        self, database: Database, lock: SessionLock, first: store.State, lease: float
+    ) -> None:
         self._database = database
         self._lock = lock
+        self._first = first
         self._lease = lease
 
     def grant(self, session: str, job_id: str) -> None:
         """See `Grants.grant`."""
-        self._take(session, job_id)
+        _repeat(lambda: self._is_granted(session, job_id), self._lease)
+
+    def confirm(self, session: str, job_id: str) -> None:
+        """See `Grants.confirm`. Losing the lock here costs speed, not safety: the index guards."""
+        if self._first is store.State.PUBLISHING:
+            _accept(self._database, job_id)
         try:
-            with self._database.writing() as transaction:
-                store.add(transaction, job_id, session)
-        except ConflictError:
+            kept = self._lock.extend(session, job_id, None)
+        except Exception as failure:
+            kept = False
+            log.warning("lock not kept", reason=repr(failure), job=job_id)
+        if not kept:
+            log.info("active job without its lock", job=job_id)
+
+    def withdraw(self, session: str, job_id: str) -> bool:
+        """See `Grants.withdraw`."""
+        with self._database.writing() as transaction:
+            withdrawn = store.withdraw(transaction, job_id)
+        if withdrawn:
             self._give_back(session, job_id)
-            raise SessionBusy from None
-        except OutcomeUnknownError as unknown:
-            # The lock stays until its lease ends: the job may be there.
-            raise PublishFailed(str(unknown)) from unknown
-        except DatabaseError as failure:
-            self._give_back(session, job_id)
-            raise DatabaseFailed(str(failure)) from failure
-        self._keep(session, job_id)
+        return withdrawn
 
     def end(self, session: str, job_id: str, image_url: str) -> bool:
         """See `Grants.end`."""
+        self._lock.release(session, job_id)
         with self._database.writing() as transaction:
-            ended = store.complete(transaction, job_id, image_url)
-            self._lock.release(session, job_id)
-        return ended
+            return store.complete(transaction, job_id, image_url)
 
-    def _take(self, session: str, job_id: str) -> None:
-        """Take the lock, waiting out a publish whose job is neither accepted nor refused yet.
+    def _is_granted(self, session: str, job_id: str) -> bool:
+        if not self._take(session, job_id):
+            return False
+        try:
+            with self._database.writing() as transaction:
+                store.add(transaction, job_id, session, self._first)
+        except ConflictError:
+            self._give_back(session, job_id)
+            with self._database.reading() as transaction:
+                _refuse_if_accepted(store.active_state(transaction, session))
+            return False
+        except OutcomeUnknownError:
+            raise  # the job may be there, so the lock stays until its lease ends
+        except DatabaseError:
+            self._give_back(session, job_id)
+            raise
+        return True
 
-        Busy is said only of a job that exists, because an undecided publish may yet fail.
-        """
-        give_up_at = time.monotonic() + self._lease
-        while not self._lock.acquire(session, job_id, self._lease):
+    def _take(self, session: str, job_id: str) -> bool:
+        try:
+            if self._lock.acquire(session, job_id, self._lease):
+                return True
             holder = self._lock.owner(session)
-            if holder == job_id:  # the client library repeated a command whose answer was lost
-                return
-            job = self._find(holder) if holder is not None else None
-            if job is not None and job.state is store.State.COMPLETED:
-                # Left by a lock service that came back with an older state.
-                self._lock.release(session, job.job_id)
-            elif job is not None or time.monotonic() > give_up_at:
-                raise SessionBusy
-            else:
-                time.sleep(_UNDECIDED_PAUSE_S)
+        except Exception as failure:  # whatever its client library raises
+            log.warning("session lock out of reach", reason=repr(failure), job=job_id)
+            self._give_back(session, job_id)  # it may have been taken all the same
+            kind = type(failure).__name__
+            raise PublishFailed(f"the session lock answered {kind}") from failure
+        if holder == job_id:  # the client library repeated a command whose answer was lost
+            return True
+        job = self._find(holder) if holder is not None else None
+        if job is not None and job.state is store.State.COMPLETED:
+            # Left by a lock service that came back with an older state.
+            self._give_back(session, job.job_id)
+        elif job is not None:
+            _refuse_if_accepted(job.state)
+        return False
 
     def _find(self, job_id: str) -> store.Job | None:
         with self._database.reading() as transaction:
@@ -146,15 +207,33 @@ class LeasedGrants:
     def _give_back(self, session: str, job_id: str) -> None:
         try:
             self._lock.release(session, job_id)
-        except Exception:  # the lease frees it
-            log.warning("lock not released", exc_info=True, job=job_id)
+        except Exception as failure:  # the lease frees it
+            log.warning("lock not released", reason=repr(failure), job=job_id)
 
-    def _keep(self, session: str, job_id: str) -> None:
-        """Make the lock permanent. Failing here costs speed, not safety: the index guards."""
-        try:
-            kept = self._lock.extend(session, job_id, None)
-        except Exception:
-            kept = False
-            log.warning("lock not kept", exc_info=True, job=job_id)
-        if not kept:
-            log.info("active job without its lock", job=job_id)
+
+def _repeat(is_granted: Callable[[], bool], lease: float) -> None:
+    """Try until granted, or until an undecided publish should have been decided long ago."""
+    pause, give_up_at = _FIRST_PAUSE_S, time.monotonic() + _LEASES_WAITED * lease
+    try:
+        while not is_granted():
+            if time.monotonic() > give_up_at:
+                raise PublishFailed("another publish of this session is undecided")
+            time.sleep(pause)
+            pause = min(2 * pause, _LONGEST_PAUSE_S)
+    except OutcomeUnknownError as unknown:
+        raise PublishUnknown(str(unknown)) from unknown
+    except DatabaseError as failure:
+        raise DatabaseFailed(str(failure)) from failure
+
+
+def _refuse_if_accepted(state: store.State | None) -> None:
+    if state is store.State.PROCESSING:
+        raise SessionBusy
+
+
+def _accept(database: Database, job_id: str) -> None:
+    try:
+        with database.writing() as transaction:
+            store.accept(transaction, job_id)
+    except DatabaseError as failure:
+        log.warning("job accepted by its claim only", job=job_id, reason=str(failure))

@@ -8,11 +8,12 @@ import structlog
 
 from onejob_reference import store
 from onejob_reference.database import Database, DatabaseError
-from onejob_reference.dispatch import Dispatcher
+from onejob_reference.dispatch import Dispatcher, DispatchError
 from onejob_reference.errors import (
     DatabaseFailed,
     JobNotFound,
     PublishFailed,
+    PublishUnknown,
     SessionBusy,
     StatusNotFound,
 )
@@ -37,7 +38,7 @@ class Jobs:
     def publish(self, session: str, images: tuple[BinaryIO, BinaryIO]) -> str:
         """Accept a job for the session and return its id.
 
-        Raises the refusals of `POST /publish`; after any of them but PublishFailed the session
+        Raises the refusals of `POST /publish`; after any of them but PublishUnknown the session
         is as it was and no file is left.
         """
         if self._is_busy(session):  # known early, spares the disk a refused upload
@@ -46,12 +47,12 @@ class Jobs:
         self._uploads.save(job_id, images)
         try:
             self._grants.grant(session, job_id)
-        except PublishFailed:
+            self._hand_over(session, job_id)
+        except PublishUnknown:
             raise  # the job may have been accepted, and then it needs its images
         except BaseException:
             self._uploads.remove(job_id)
             raise
-        self._dispatcher.wake(job_id)
         return job_id
 
     def status(self, job_id: str) -> store.Job:
@@ -78,10 +79,23 @@ class Jobs:
             raise JobNotFound
         return job
 
+    def _hand_over(self, session: str, job_id: str) -> None:
+        """Tell a worker of the granted job, or withdraw it: the broker may be there, or not."""
+        try:
+            self._dispatcher.wake(job_id)
+        except DispatchError as failure:
+            try:
+                withdrawn = self._grants.withdraw(session, job_id)
+            except DatabaseError as worse:
+                raise PublishUnknown(f"{failure}, then {worse}") from worse
+            if withdrawn:
+                raise PublishFailed(str(failure)) from failure
+        self._grants.confirm(session, job_id)
+
     def _is_busy(self, session: str) -> bool:
         try:
             with self._database.reading() as transaction:
-                return store.has_active_job(transaction, session)
+                return store.active_state(transaction, session) is store.State.PROCESSING
         except DatabaseError as failure:
             raise DatabaseFailed(str(failure)) from failure
 

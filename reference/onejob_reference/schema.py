@@ -31,7 +31,6 @@ jobs = Table(
     Column("state", String(10), nullable=False),
     Column("image_url", LargeBinary),
     Column("created_at", Double, nullable=False),
-    Column("woken_at", Double, nullable=False),
     Column("attempt", Integer, nullable=False, server_default="0"),
     Column("lease_until", Double),
 )
@@ -45,21 +44,21 @@ session_locks = Table(
 )
 
 # Written out, not bound: only then can the partial indexes serve a statement.
-is_processing = jobs.c.state == literal_column("'processing'")
+is_active = jobs.c.state != literal_column("'completed'")
 
 _indexes = (
     Index(
         "one_active_job_per_session",
         jobs.c.session,
         unique=True,
-        sqlite_where=is_processing,
-        postgresql_where=is_processing,
+        sqlite_where=is_active,
+        postgresql_where=is_active,
     ),
     Index(
         "active_jobs_by_age",
         jobs.c.created_at,
-        sqlite_where=is_processing,
-        postgresql_where=is_processing,
+        sqlite_where=is_active,
+        postgresql_where=is_active,
     ),
 )
 

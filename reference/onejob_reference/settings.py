@@ -79,7 +79,9 @@ class Settings:
     lease: float = field(
         default=10.0,
         metadata=_explained(
-            BOTH, "Seconds after which the work of a process that fell silent passes to another."
+            BOTH,
+            "Seconds after which the work of a process that fell silent has passed to another, at "
+            "the latest.",
         ),
     )
     bind: str = field(
@@ -118,12 +120,26 @@ class Settings:
         default=50_000_000,
         metadata=_explained(WORKER, "Images of more pixels than this are not decoded."),
     )
+    max_seconds: float = field(
+        default=20.0,
+        metadata=_explained(WORKER, "Images that take longer than this to decode are given up."),
+    )
     max_attempts: int = field(
         default=5,
         metadata=_explained(
             WORKER, "After this many workers died of a job, it ends with a placeholder image."
         ),
     )
+
+    @property
+    def claim(self) -> float:
+        """Seconds a claim lives unless it is renewed: the rest of a lease is for its heir."""
+        return self.lease / 2
+
+    @property
+    def patience(self) -> float:
+        """Seconds to wait for an answer, or for a worker that was told, before giving up."""
+        return self.lease / 4
 
     def __post_init__(self) -> None:
         if self.lock.startswith("memory:") and self.processes > 1:

@@ -58,7 +58,7 @@ class Uploads:
 
     def remove(self, job_id: str) -> None:
         """Remove what is left of the job's images; a folder with foreign files in it stays."""
-        for path in self.paths(job_id):
-            path.unlink(missing_ok=True)
-        with suppress(OSError):
+        with suppress(OSError):  # a disk that fails now is swept later
+            for path in self.paths(job_id):
+                path.unlink(missing_ok=True)
             (self._root / job_id).rmdir()

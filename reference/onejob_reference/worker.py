@@ -1,9 +1,9 @@
-"""Work on one claimed job: compose, keep the result, report it until it is answered."""
+"""Work on one claimed job at a time: compose, keep the result, report it until answered."""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import structlog
@@ -11,6 +11,7 @@ import structlog
 from onejob_reference import composition
 from onejob_reference.claims import Claim, Claims
 from onejob_reference.database import DatabaseError
+from onejob_reference.decoder import Decoder
 from onejob_reference.report import Answer, Reporter
 from onejob_reference.results import Results
 from onejob_reference.uploads import Uploads
@@ -25,21 +26,30 @@ class Worker:
         self,
         claims: Claims,
         uploads: Uploads,
+        decoder: Decoder,
         results: Results,
         reporter: Reporter,
         *,
-        max_pixels: int,
         max_attempts: int,
     ) -> None:
         self._claims = claims
         self._uploads = uploads
+        self._decoder = decoder
         self._results = results
         self._reporter = reporter
-        self._max_pixels = max_pixels
         self._max_attempts = max_attempts
+        self._hands = threading.Lock()
+
+    def take(self, find: Callable[[], Claim | None]) -> bool:
+        """Claim a job with `find` and do it; False if there was none. Raises what `find` raises."""
+        with self._hands:
+            claim = find()
+            if claim is not None:
+                self.perform(claim)
+        return claim is not None
 
     def perform(self, claim: Claim) -> None:
-        """Do the claimed job. Failing leaves the job to the next claim, after the lease."""
+        """Do the claimed job. Failing leaves the job to the next claim, when this one has ended."""
         context = {"job": claim.job_id, "attempt": claim.attempt}
         log.info("job claimed", **context)
         try:
@@ -57,7 +67,7 @@ class Worker:
         if claim.attempt > self._max_attempts:
             return composition.placeholder(f"{self._max_attempts} attempts failed")
         try:
-            return composition.side_by_side(*self._uploads.paths(claim.job_id), self._max_pixels)
+            return self._decoder.side_by_side(*self._uploads.paths(claim.job_id))
         except composition.UnreadableImageError as unreadable:
             log.info("placeholder", reason=str(unreadable), job=claim.job_id)
             return composition.placeholder(str(unreadable))
@@ -68,7 +78,7 @@ class Worker:
         done, lost = threading.Event(), threading.Event()
 
         def beat() -> None:
-            while not done.wait(self._claims.lease / 3):
+            while not done.wait(self._claims.lifetime / 3):
                 try:
                     if not self._claims.renew(claim):
                         lost.set()

@@ -77,12 +77,18 @@ def database(settings: Settings) -> Iterator[Database]:
 
 @pytest.fixture
 def claims(database: Database) -> Claims:
-    return Claims(database, lease=0.3)
+    return Claims(database, lifetime=0.3)
+
+
+class FakeRedis(TcpFakeServer):
+    """Takes a stampede's connections at once, as Redis does."""
+
+    request_queue_size = 511
 
 
 @pytest.fixture(scope="session")
 def redis_server() -> Iterator[str]:
-    server = TcpFakeServer(("127.0.0.1", 0), server_type="redis")
+    server = FakeRedis(("127.0.0.1", 0), server_type="redis")
     serving = threading.Thread(target=server.serve_forever, daemon=True)
     serving.start()
     yield f"redis://127.0.0.1:{server.server_address[1]}/0"

@@ -120,7 +120,9 @@ def test_no_lock_service(serve_with: Callable[..., Server]) -> None:
     answer = server.publish("s")
 
     assert answer.status_code == 500
-    assert answer.get_json() == {"error": "Failed to publish job: internal error (ConnectionError)"}
+    assert answer.get_json() == {
+        "error": "Failed to publish job: the session lock answered ConnectionError"
+    }
     assert server.uploads() == []
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,12 +14,13 @@ from typing import TYPE_CHECKING
 import pytest
 from PIL import Image
 
-from onejob_fixtures.images import BROKEN, VALID
+from onejob_fixtures.images import BROKEN, VALID, small_png
 from onejob_reference import composition
 from onejob_reference.claims import Claim, Claims
-from onejob_reference.reaper import Reaper
+from onejob_reference.decoder import Decoder
 from onejob_reference.report import Answer
 from onejob_reference.results import Results
+from onejob_reference.sweeper import Sweeper
 from onejob_reference.uploads import Uploads
 from onejob_reference.worker import Worker
 
@@ -25,6 +28,7 @@ if TYPE_CHECKING:
     from conftest import Server
 
 MAX_PIXELS = 50_000_000
+PNG = small_png(1).content
 
 
 class DirectReporter:
@@ -40,16 +44,6 @@ class DirectReporter:
         return Answer.TAKEN if answer.status_code == 200 else Answer.REFUSED
 
 
-class Waker:
-    """A dispatcher that remembers whom it woke."""
-
-    def __init__(self) -> None:
-        self.woken: list[str] = []
-
-    def wake(self, job_id: str) -> None:
-        self.woken.append(job_id)
-
-
 @pytest.fixture
 def lock_url() -> str:
     return "sql:"
@@ -61,10 +55,24 @@ def reporter(server: Server) -> DirectReporter:
 
 
 @pytest.fixture
-def worker(server: Server, claims: Claims, reporter: DirectReporter) -> Worker:
+def decoder() -> Iterator[Decoder]:
+    decoder = Decoder(MAX_PIXELS, max_seconds=20)
+    yield decoder
+    decoder.close()
+
+
+@pytest.fixture
+def work_with(
+    server: Server, claims: Claims, reporter: DirectReporter
+) -> Callable[[Decoder], Worker]:
     uploads = Uploads(server.settings.upload_root)
     results = Results(server.settings.result_root, "https://server.test")
-    return Worker(claims, uploads, results, reporter, max_pixels=MAX_PIXELS, max_attempts=2)
+    return lambda decoder: Worker(claims, uploads, decoder, results, reporter, max_attempts=2)
+
+
+@pytest.fixture
+def worker(work_with: Callable[[Decoder], Worker], decoder: Decoder) -> Worker:
+    return work_with(decoder)
 
 
 def _claimed(claims: Claims) -> Claim:
@@ -86,6 +94,24 @@ def _result(server: Server, job_id: str) -> Image.Image:
     with server.app.test_client().get(url.removeprefix("https://server.test")) as shown:
         assert (shown.status_code, shown.mimetype) == (200, "image/png")
         return Image.open(BytesIO(shown.data))
+
+
+def _make_endless(image: Path) -> None:
+    """Let reading the image never end."""
+    image.unlink()
+    os.mkfifo(image)
+
+
+def _decoders() -> set[int]:
+    """Return the process ids of all decoders of this process."""
+    children = " ".join(
+        task.read_text() for task in Path(f"/proc/{os.getpid()}/task").glob("*/children")
+    )
+    return {
+        int(pid)
+        for pid in children.split()
+        if b"onejob_reference.decoder" in Path(f"/proc/{pid}/cmdline").read_bytes()
+    }
 
 
 def test_a_job_ends_in_a_picture_of_both_images(
@@ -145,6 +171,8 @@ def test_a_worker_that_comes_back_late_changes_nothing(
     worker.perform(_claimed_in_time(claims))
     told = server.status(job_id).get_json()
 
+    with_its_images_in_memory = (BytesIO(PNG), BytesIO(PNG))
+    Uploads(server.settings.upload_root).save(job_id, with_its_images_in_memory)
     worker.perform(stale)
 
     assert reporter.answers == [200, 404]
@@ -165,20 +193,72 @@ def test_a_job_that_kills_its_workers_ends_in_a_placeholder(
     assert server.publish("s").status_code == 200
 
 
-def test_a_job_nobody_was_told_of_is_told_again_once_per_lease(
+def test_a_job_nobody_was_told_of_is_found_when_it_has_waited(
     server: Server, claims: Claims
 ) -> None:
     job_id = server.accepted("s")
-    waker = Waker()
-    reaper = Reaper(claims, waker, Uploads(server.settings.upload_root))
+
+    assert claims.next(age=60) is None
     deadline = time.monotonic() + 10
+    while (claim := claims.next(age=0.05)) is None:
+        assert time.monotonic() < deadline, "never found"
 
-    while not waker.woken:
-        assert time.monotonic() < deadline, "never woken"
-        reaper.wake_overdue()
-    reaper.wake_overdue()
+    assert claim == Claim(job_id, attempt=1)
 
-    assert waker.woken == [job_id]
+
+def test_images_that_cannot_be_reached_wait_for_the_next_attempt(
+    server: Server, worker: Worker, claims: Claims
+) -> None:
+    job_id = server.accepted("s")
+    uploads = server.settings.upload_root
+    aside = uploads.rename(uploads.with_name("aside"))
+    uploads.write_text("a file where the folder was")
+    worker.perform(_claimed(claims))
+    assert server.status(job_id).get_json() == {"status": "processing"}
+
+    uploads.unlink()
+    aside.rename(uploads)
+    worker.perform(_claimed_in_time(claims))
+
+    assert server.status(job_id).get_json()["image_url"].endswith(f"{job_id}.2.png")
+
+
+def test_a_decoder_that_hangs_ends_in_a_placeholder(
+    server: Server, work_with: Callable[[Decoder], Worker], claims: Claims
+) -> None:
+    job_id = server.accepted("s")
+    _make_endless(Uploads(server.settings.upload_root).paths(job_id)[0])
+    impatient = Decoder(MAX_PIXELS, max_seconds=0.5)
+
+    work_with(impatient).perform(_claimed(claims))
+
+    assert _result(server, job_id).size == composition.PLACEHOLDER_SIZE
+    assert server.publish("s").status_code == 200
+    assert _decoders() == set()
+
+
+def test_a_decoder_that_crashes_costs_one_attempt(
+    server: Server, worker: Worker, claims: Claims
+) -> None:
+    job_id = server.accepted("s")
+    image = Uploads(server.settings.upload_root).paths(job_id)[0]
+    content = image.read_bytes()
+    _make_endless(image)
+    working = threading.Thread(target=worker.perform, args=(_claimed(claims),))
+    working.start()
+    deadline = time.monotonic() + 10
+    while not (decoders := _decoders()):
+        assert time.monotonic() < deadline, "no decoder"
+    for pid in decoders:
+        os.kill(pid, signal.SIGKILL)
+    working.join()
+    assert server.status(job_id).get_json() == {"status": "processing"}
+
+    image.unlink()
+    image.write_bytes(content)
+    worker.perform(_claimed_in_time(claims))
+
+    assert _result(server, job_id).size != composition.PLACEHOLDER_SIZE
 
 
 def test_the_sweep_spares_active_jobs_and_foreign_files(server: Server, claims: Claims) -> None:
@@ -190,7 +270,7 @@ def test_the_sweep_spares_active_jobs_and_foreign_files(server: Server, claims: 
     foreign.parent.mkdir()
     foreign.write_bytes(b"kept")
 
-    Reaper(claims, Waker(), uploads).sweep(older_than=-1)
+    Sweeper(claims, uploads).sweep(older_than=-1)
 
     assert sorted(path.parent.name for path in server.uploads()) == [active, active, "foreign"]
 

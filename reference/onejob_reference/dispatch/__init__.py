@@ -9,11 +9,15 @@ from onejob_reference.dispatch.local import LocalDispatcher
 BROKERS = ("redis", "rediss", "amqp", "amqps")
 
 
+class DispatchError(Exception):
+    """Nobody could be told, as far as we know; the text says why without naming the broker."""
+
+
 class Dispatcher(Protocol):
-    """Tells workers that a job waits. Losing a call costs time, never the job."""
+    """Tells workers that a job waits. A message that is lost later costs time, never the job."""
 
     def wake(self, job_id: str) -> None:
-        """Tell some worker about the job; returns soon and raises nothing."""
+        """Tell some worker about the job, soon. Raises DispatchError."""
 
 
 def uses_broker(url: str) -> bool:

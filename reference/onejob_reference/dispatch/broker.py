@@ -1,8 +1,8 @@
 """Dispatch through a Celery broker, for workers on other machines than the server.
 
 The job table stays the truth: a message only wakes a worker, which then claims the job or
-finds nothing to claim. So no message matters: lost ones are made up for by the reaper,
-repeated and late ones do nothing.
+finds nothing to claim. So no message matters: lost ones are made up for by workers that look
+into the table now and then, repeated and late ones do nothing.
 """
 
 from __future__ import annotations
@@ -15,18 +15,22 @@ import structlog
 from celery import Celery, signals  # type: ignore[import-untyped]
 from celery.worker import state  # type: ignore[import-untyped]
 
+from onejob_reference.dispatch import DispatchError
+
 _QUEUE = TASK = "onejob.perform"
-_PATIENCE_S = 2
-# Without these, kombu tries to reach a dead broker for ever, inside a request.
+_PATIENCE_S = 1
+# Without these, kombu and its transports wait for a dead broker for ever, inside a request.
 _GIVE_UP_SOON = {
-    "max_retries": 1,
+    "max_retries": 1,  # a connection that broke since its last use is no dead broker
     "interval_start": 0,
     "interval_step": 0,
     "interval_max": 0,
-    "connect_retries_timeout": _PATIENCE_S,
-    "socket_connect_timeout": _PATIENCE_S,
-    "socket_timeout": _PATIENCE_S,
 }
+_REDIS = {"socket_connect_timeout": _PATIENCE_S, "socket_timeout": _PATIENCE_S}
+_AMQP = {"confirm_publish": True, "read_timeout": _PATIENCE_S, "write_timeout": _PATIENCE_S}
+_TRANSIENT = 1  # messages only wake: nothing is lost with them
+_HEARTBEAT_S = 10
+_LARGEST_POOL = 64
 
 log = structlog.get_logger()
 
@@ -36,18 +40,24 @@ class BrokerDispatcher:
 
     def __init__(self, url: str) -> None:
         self._celery = _celery(url)
-        if url.startswith("redis"):
-            self._celery.conf.broker_transport_options = _GIVE_UP_SOON
-        else:
-            options = {k: v for k, v in _GIVE_UP_SOON.items() if not k.startswith("socket")}
-            self._celery.conf.broker_transport_options = options
+        transport = _REDIS if url.startswith("redis") else _AMQP
+        self._celery.conf.broker_transport_options = _GIVE_UP_SOON | transport
 
     def wake(self, job_id: str) -> None:
         """See `Dispatcher.wake`."""
         try:
-            self._celery.send_task(TASK, args=[job_id], queue=_QUEUE, retry=False)
+            self._celery.send_task(
+                TASK,
+                args=[job_id],
+                queue=_QUEUE,
+                delivery_mode=_TRANSIENT,
+                confirm_timeout=_PATIENCE_S,
+                retry=True,
+                retry_policy=_GIVE_UP_SOON,
+            )
         except Exception as failure:  # kombu passes on whatever its transports raise
-            log.warning("broker out of reach", job=job_id, reason=type(failure).__name__)
+            log.warning("broker out of reach", job=job_id, reason=str(failure))
+            raise DispatchError(f"the broker answered {type(failure).__name__}") from failure
 
 
 def listen(
@@ -89,6 +99,8 @@ def _celery(url: str) -> Celery:
     app.conf.update(
         accept_content=["json"],
         broker_connection_timeout=_PATIENCE_S,
+        broker_heartbeat=_HEARTBEAT_S,
+        broker_pool_limit=_LARGEST_POOL,
         broker_connection_max_retries=None,
         broker_connection_retry_on_startup=True,
         task_acks_late=True,

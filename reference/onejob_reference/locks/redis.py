@@ -10,11 +10,11 @@ import math
 
 from redis import Redis
 from redis.backoff import ExponentialBackoff
-from redis.exceptions import LockNotOwnedError
+from redis.exceptions import ConnectionError, LockNotOwnedError  # noqa: A004 - of Redis
 from redis.lock import Lock
 from redis.retry import Retry
 
-_TIMEOUT_S = 2.0
+_TIMEOUT_S = 1.0
 _ANY_TEXT = "surrogatepass"
 
 # KEYS[1] the lock, ARGV[1] the token, ARGV[2] the lease in milliseconds or "" for permanent
@@ -43,7 +43,8 @@ class RedisLock:
             socket_timeout=_TIMEOUT_S,
             socket_connect_timeout=_TIMEOUT_S,
             encoding_errors=_ANY_TEXT,
-            retry=Retry(ExponentialBackoff(cap=0.1, base=0.01), retries=2),
+            # A connection that broke since its last use is replaced; silence is not repeated.
+            retry=Retry(ExponentialBackoff(cap=0.1, base=0.01), 2, (ConnectionError,)),
         )
         self._extend = self._redis.register_script(_EXTEND)
 
