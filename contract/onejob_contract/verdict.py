@@ -136,11 +136,19 @@ def conclude(
     elif not passed and not any(r.known for r in gating):
         overall, code = Overall.INCONCLUSIVE, Exit.NOT_JUDGED
         because = "nothing was judged"
+        if judged and not gating:
+            because += " that decides: what was chosen are no must-requirements; add --gate should"
     else:
         overall, code = Overall.CONFORMANT, Exit.CONFORMANT
         because = f"{_count(len(passed), 'requirement')} hold"
         known = [r for r in gating if r.known]
-        because += f", {len(known)} known failures" if known else ""
+        because += f", {_count(len(known), 'known failure')}" if known else ""
+        idle = [
+            r.requirement.id
+            for r in judged
+            if r.requirement.id in known_failures and r.verdict is Verdict.NOT_APPLICABLE
+        ]
+        because += f"; known failures that do not apply here: {', '.join(idle)}" if idle else ""
     return Conclusion(overall, code, because, judged)
 
 

@@ -53,6 +53,20 @@ def test_a_should_requirement_decides_only_where_it_gates() -> None:
     assert gated.exit is Exit.NONCONFORMANT
 
 
+def test_where_nothing_chosen_decides_the_way_to_make_it_decide_is_told() -> None:
+    conclusion = conclude([WORKER], ALL_PASSED, [])
+    assert conclusion.exit is Exit.NOT_JUDGED
+    assert conclusion.because.endswith("add --gate should")
+    assert conclude([WORKER], ALL_PASSED, [], gate_should=True).exit is Exit.CONFORMANT
+
+
+def test_a_known_failure_that_does_not_apply_is_told() -> None:
+    results = [ALL_PASSED[0], ended(BUSY.id, Ending.NOT_APPLICABLE, "it is not declared")]
+    conclusion = conclude([HEALTH, BUSY], results, [], known_failures={BUSY.id: "ticket 17"})
+    assert conclusion.exit is Exit.CONFORMANT
+    assert conclusion.because.endswith("known failures that do not apply here: PUBLISH-BUSY")
+
+
 def test_a_must_requirement_that_was_not_seen_leaves_the_verdict_open() -> None:
     for ending in (Ending.UNOBSERVABLE, Ending.NOT_RUN):
         results = [ALL_PASSED[0], ended(BUSY.id, ending, "the race did not overlap")]
