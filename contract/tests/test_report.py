@@ -99,6 +99,24 @@ def test_curl_lines_say_the_same_to_the_server_as_the_kit_did(tmp_path: Path) ->
             assert json.loads(answered.stdout.splitlines()[-1]).keys() == json.loads(body).keys()
 
 
+def test_a_sequence_pasted_into_a_shell_names_the_jobs_it_is_granted(tmp_path: Path) -> None:
+    """The evidence of a repeated report that frees a newer job, sent again as it is printed."""
+    with running("release-by-session") as url:
+        session = judged(url, "LOCK-STALE-UPDATE")
+        evidence, *_ = entry(document(session, NOW), "LOCK-STALE-UPDATE")["evidence"]
+        pasted = subprocess.run(
+            ["bash", "-c", "\n".join(step["curl"] for step in evidence["steps"])],
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            timeout=20,
+            check=True,
+        )
+    assert evidence["steps"][-1]["response"].startswith("200 ")
+    assert pasted.stdout.splitlines()[0].startswith("HTTP/1.1 200")
+    assert '"jobId"' in pasted.stdout.splitlines()[-1], "granted while the newer job was active"
+
+
 def test_a_form_that_curl_writes_otherwise_is_sent_again_byte_by_byte() -> None:
     odd = Part("image1", b"GIF89a", 'a "name".png', "image/png")
     for parts, ordinary in (((odd,), False), ((Part("sessionId", b"s"),), True)):

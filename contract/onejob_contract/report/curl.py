@@ -6,9 +6,12 @@ import base64
 import hashlib
 import re
 import shlex
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Final
 
+from onejob_contract.client import Step
 from onejob_contract.wire import Origin, Request
 
 _INLINE_BYTES: Final = 6_000
@@ -19,6 +22,8 @@ _PART: Final = re.compile(
     rb"(?:Content-Type: ([\w/.+-]+)\r\n)?\r\n(.*)\r\n",
     re.DOTALL,
 )
+_NO_JOBS: Final[Mapping[str, str]] = MappingProxyType({})
+_JOB_ID: Final = r"""sed -n 's/.*"jobId": *"\([^"]*\)".*/\1/p'"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,17 +37,42 @@ class ShellLines:
         return "\n".join((*self.files, self.command))
 
 
-def curl(request: Request, origin: Origin) -> ShellLines:
-    """Lines that send the same request again; a long body is only told of in a comment."""
+def shell_lines(steps: Sequence[Step], origin: Origin) -> list[ShellLines]:
+    """Lines for a sequence of requests, one `ShellLines` a step, to be run in one shell.
+
+    A job id that a later request needs is taken from the new answer, into a variable.
+    """
+    variables: dict[str, str] = {}
+    lines = []
+    for number, step in enumerate(steps):
+        again = curl(step.exchange.request, origin, variables)
+        job = step.granted_job
+        if (
+            job
+            and job not in variables
+            and any(_names(later, job) for later in steps[number + 1 :])
+        ):
+            variables[job] = f"job{len(variables) + 1}"
+            command = f"{variables[job]}=$({again.command} | tee /dev/stderr | {_JOB_ID})"
+            again = ShellLines(again.files, command)
+        lines.append(again)
+    return lines
+
+
+def curl(request: Request, origin: Origin, jobs: Mapping[str, str] = _NO_JOBS) -> ShellLines:
+    """Lines that send the same request again; a long body is only told of in a comment.
+
+    `jobs` maps job ids to the shell variables that stand for them.
+    """
     words = ["curl", "-sS", "-i", "-X", request.method]
     for name, value in request.headers:
         if name.lower() not in _NOT_REPEATED:
             words += ["-H", f"{name}: {value}"]
     url = f"{origin.scheme}://{origin.authority}{origin.prefix}{request.target}"
     if not request.body:
-        return ShellLines((), shlex.join([*words, url]))
+        return ShellLines((), _joined([*words, url], jobs))
     if _is_plain(request.body):
-        return ShellLines((), shlex.join([*words, "--data-raw", request.body.decode(), url]))
+        return ShellLines((), _joined([*words, "--data-raw", request.body.decode(), url], jobs))
     if len(request.body) > _INLINE_BYTES:
         comment = f"  # with the body of {len(request.body)} bytes described above"
         return ShellLines((), shlex.join([*words, url]) + comment)
@@ -107,6 +137,26 @@ def _parts_as_curl_writes_them(request: Request) -> list[_Part] | None:
             )
         )
     return parts
+
+
+def _names(step: Step, job: str) -> bool:
+    request = step.exchange.request
+    return job in request.target or (_is_plain(request.body) and job in request.body.decode())
+
+
+def _joined(words: Sequence[str], jobs: Mapping[str, str]) -> str:
+    """Join words for a shell, with variables in the place of job ids."""
+    if not jobs:
+        return shlex.join(words)
+    ids = re.compile("(" + "|".join(map(re.escape, sorted(jobs, key=len, reverse=True))) + ")")
+    return " ".join(
+        "".join(
+            f'"${jobs[piece]}"' if piece in jobs else shlex.quote(piece)
+            for piece in ids.split(word)
+            if piece
+        )
+        for word in words
+    )
 
 
 def _is_plain(body: bytes) -> bool:

@@ -11,7 +11,7 @@ from werkzeug.formparser import parse_form_data
 from onejob_contract.catalogue import requirements
 from onejob_contract.client import REQUEST_ID, Step
 from onejob_contract.findings import Violation
-from onejob_contract.report.curl import curl
+from onejob_contract.report.curl import shell_lines
 from onejob_contract.wire import Origin, Request
 
 SHOWN_STEPS: Final = 12
@@ -39,7 +39,7 @@ def explain_violation(violation: Violation, origin: Origin) -> str:
         lines += [f"    {number}. {tell(step)}" for number, step in enumerate(steps, 1)]
         lines.append(f"  in the server's log: {REQUEST_ID}: {request_id(steps[-1])}")
         lines.append("  to repeat the last request:" if len(steps) == 1 else "  to repeat:")
-        again = [curl(step.exchange.request, origin) for step in steps]
+        again = shell_lines(steps, origin)
         files = dict.fromkeys(line for one in again for line in one.files)
         lines += [f"    {line}" for line in (*files, *(one.command for one in again))]
     return "\n".join(lines)
@@ -60,6 +60,7 @@ def how_often(violation: Violation) -> str:
 
 def as_json(violation: Violation, origin: Origin) -> dict[str, Any]:
     """A violation for report.json."""
+    steps = violation.steps[-SHOWN_STEPS:]
     return {
         "expected": violation.expected,
         "actual": violation.actual,
@@ -72,9 +73,9 @@ def as_json(violation: Violation, origin: Origin) -> dict[str, Any]:
                 "request": tell(step).split(" -> ")[0],
                 "response": step.reading.actual,
                 "request_id": request_id(step),
-                "curl": str(curl(step.exchange.request, origin)),
+                "curl": str(again),
             }
-            for step in violation.steps[-SHOWN_STEPS:]
+            for step, again in zip(steps, shell_lines(steps, origin), strict=True)
         ],
         "picture": violation.picture,
         "steps_left_out": max(0, len(violation.steps) - SHOWN_STEPS),
