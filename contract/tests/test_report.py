@@ -100,10 +100,10 @@ def test_curl_lines_say_the_same_to_the_server_as_the_kit_did(tmp_path: Path) ->
 
 
 def test_a_sequence_pasted_into_a_shell_names_the_jobs_it_is_granted(tmp_path: Path) -> None:
-    """The evidence of a repeated report that frees a newer job, sent again as it is printed."""
-    with running("release-by-session") as url:
-        session = judged(url, "LOCK-STALE-UPDATE")
-        evidence, *_ = entry(document(session, NOW), "LOCK-STALE-UPDATE")["evidence"]
+    """The evidence of a repeated report that reopens a job, sent again as it is printed."""
+    with running("repeat-reopens-job") as url:
+        session = judged(url, "UPDATE-REPEATED")
+        evidence, *_ = entry(document(session, NOW), "UPDATE-REPEATED")["evidence"]
         pasted = subprocess.run(
             ["bash", "-c", "\n".join(step["curl"] for step in evidence["steps"])],
             cwd=tmp_path,
@@ -112,9 +112,11 @@ def test_a_sequence_pasted_into_a_shell_names_the_jobs_it_is_granted(tmp_path: P
             timeout=20,
             check=True,
         )
-    assert evidence["steps"][-1]["response"].startswith("200 ")
-    assert pasted.stdout.splitlines()[0].startswith("HTTP/1.1 200")
-    assert '"jobId"' in pasted.stdout.splitlines()[-1], "granted while the newer job was active"
+    assert evidence["actual"] == '200 {"status": "processing"}'
+    assert pasted.stdout.count("HTTP/1.1 200") == 3, (
+        "two reports and a poll of the job just granted"
+    )
+    assert json.loads(pasted.stdout.splitlines()[-1]) == {"status": "processing"}
 
 
 def test_a_form_that_curl_writes_otherwise_is_sent_again_byte_by_byte() -> None:
