@@ -176,12 +176,13 @@ class Fuzzing:
         more = next(self._rounds, None) is not None or self._sent <= _LEAST
         if not more or self._iut.run.stop.is_set():
             raise _Over
-        self._freshen(case)
+        nonce = self._iut.nonce()
+        self._freshen(case, nonce)
         prepared = requests.Request(**case.as_transport_kwargs(base_url=_BASE)).prepare()
         request = _written(prepared)
         try:
             with sending():
-                response = self._judged(request).step.exchange.response
+                response = self._judged(request, nonce).step.exchange.response
         except Unobservable:
             self.counts[_CUT] += 1
             response = None
@@ -193,12 +194,11 @@ class Fuzzing:
         headers = {name: [value] for name, value in response.headers}
         return Response(response.status, headers, response.body, prepared, 0.0, verify=False)
 
-    def _freshen(self, case: _Case) -> None:
+    def _freshen(self, case: _Case, nonce: str) -> None:
         """Give a case names that nobody else uses, else it would meet the jobs of other checks.
 
         Names that are too short or too long stay so; a job that a link filled in stays itself.
         """
-        nonce = self._iut.nonce()
         parameters = case.path_parameters
         if isinstance(parameters, dict) and parameters.get("jobId") not in self._expectations.owner:
             case.path_parameters = {"jobId": f"{parameters.get('jobId')}-{nonce}"}
@@ -209,7 +209,7 @@ class Fuzzing:
         known = isinstance(job, str) and job in self._expectations.owner
         if known or self._iut.random.random() < _PURE:
             body = {name: body[name] for name in (*FORM_FIELDS, *MEMBERS) if name in body}
-        if session and not isinstance(session, list | dict):
+        if "sessionId" in body and session != "" and not isinstance(session, list | dict):
             short = len(str(session)) <= MAX_SESSION_ID_CHARACTERS
             named = f"{nonce}{session}"
             body["sessionId"] = named[:MAX_SESSION_ID_CHARACTERS] if short else named
@@ -222,9 +222,10 @@ class Fuzzing:
             body["resultUrl"] = f"{self._iut.new_url()}?text={query}"
         case.body = body
 
-    def _judged(self, request: Request) -> Seen:
+    def _judged(self, request: Request, nonce: str) -> Seen:
         meaning = recognise(request)
-        if meaning is None:
+        if meaning is None or (meaning.session and nonce not in meaning.session):
+            # Somebody else may have used a session like "0" or "null" before.
             self.counts[OUTSIDE] += 1
             return self._outside(request)
         seen = self._documented(meaning, request)

@@ -11,8 +11,10 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 from one_check import judge
 
+from onejob_contract.checks import Cost, proves
 from onejob_contract.client import publish_request, status_request, update_request
 from onejob_contract.documented import Call
+from onejob_contract.fuzzing import Fuzzing
 from onejob_contract.iut import Iut
 from onejob_contract.recognition import Meaning, is_form, recognise
 from onejob_contract.suite.test_fuzzing import (
@@ -128,6 +130,23 @@ def test_a_correct_server_passes_and_the_coverage_is_told(check: Check) -> None:
     assert judged.result.ending is Ending.PASSED, judged.result.reason
     assert not judged.violations
     assert "outside the contract" in "".join(judged.measured.values())
+
+
+@proves("ROBUST-PUBLISH-FORM", cost=Cost.EXPLORES)
+def publishes_where_others_left_active_jobs(iut: Iut) -> None:
+    for text in ("0", "00", "null", "None", "false", "False", "[]", "{}"):
+        iut.publish(text)
+    publishes(iut)
+
+
+def test_sessions_that_others_hold_are_nobodys_fault(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Some generated values reach the wire as texts that many a client has sent before."""
+    monkeypatch.setattr(Fuzzing, "_freshen", lambda *_: None)
+
+    judged = judge(publishes_where_others_left_active_jobs, "correct", seconds=20.0)
+
+    assert not judged.violations
+    assert "too few generated requests: granted" in judged.result.reason, "all were outside"
 
 
 @pytest.mark.parametrize(
