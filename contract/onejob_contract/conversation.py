@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import itertools
 import time
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -111,7 +112,10 @@ class Conversation:
         self._stem = f"{run.client.token}{number:03}"
         self._numbers = itertools.count(1)
         self._reported: dict[str, str] = {}
-        self._judging = Judging(run, self.trace, self._reported, lambda job: self.status(job).step)
+        self._grants: defaultdict[str, list[str]] = defaultdict(list)
+        self._judging = Judging(
+            run, self.trace, self._reported, self._grants, lambda job: self.status(job).step
+        )
 
     def skip_names(self, attempt: int) -> None:
         """Start counting names where no earlier attempt of this check did."""
@@ -295,6 +299,7 @@ class Conversation:
 
     def _granted(self, job: str, session: str) -> None:
         self.run.unfinished[job] = session
+        self._grants[session].append(job)
         owner = self.run.first_owner(job, session)
         if owner is not None:
             self.run.report(

@@ -43,8 +43,8 @@ _BASE: Final = {
 class Judging:
     """Judges the steps of one check.
 
-    `trace` and `reported` (URLs by job) are the check's own and grow while it runs; `status` asks
-    for the status of a job.
+    `trace`, `reported` (URLs by job) and `granted` (jobs by session, in order) are the check's own
+    and grow while it runs; the trace forgets its beginning. `status` asks for the status of a job.
     """
 
     def __init__(
@@ -52,11 +52,13 @@ class Judging:
         run: Run,
         trace: Sequence[Step],
         reported: Mapping[str, str],
+        granted: Mapping[str, Sequence[str]],
         status: Callable[[str], Step],
     ) -> None:
         self._run = run
         self._trace = trace
         self._reported = reported
+        self._granted = granted
         self._status = status
 
     def compare(self, step: Step, allowed: frozenset[Answer], blame: str | None) -> None:
@@ -143,7 +145,7 @@ class Judging:
         return foreign
 
     def _previous_job(self, step: Step) -> str | None:
-        grants = [s.granted_job for s in self._trace if s.session == step.session and s.granted_job]
+        grants = self._granted.get(step.session or "", ())
         return grants[-2] if len(grants) > 1 else None
 
 

@@ -9,6 +9,7 @@ import pytest
 from kit import judged, plain_tasks
 
 from onejob_contract.checks import Cost, Proof
+from onejob_contract.conversation import TRACE_LIMIT
 from onejob_contract.documented import Answer
 from onejob_contract.findings import Unobservable, Violation
 from onejob_contract.iut import Budget, Iut
@@ -228,3 +229,19 @@ def test_two_runs_at_once_and_a_dirty_server_change_no_verdict(correct_server: s
 def test_every_plain_check_has_a_name_of_its_own() -> None:
     names = [one.name for one in plain_tasks()]
     assert len(names) == len(set(names))
+
+
+def test_a_live_worker_explains_a_grant_however_long_ago_the_job_before_was_granted() -> None:
+    def body(iut: Iut) -> None:
+        session = iut.active_job().session
+        for _ in range(TRACE_LIMIT):
+            iut.health()
+        iut.publish(session).must_be(Answer.BUSY)
+
+    with running("worker-at-once") as url:
+        target = Target(Origin.parse(url))
+        session = Session(target, Options(profile="quick", seed=1))
+        session.prepare()
+        result = outcome(session, body)
+        session.client.close()
+    assert (result.ending, result.blamed) == (Ending.UNOBSERVABLE, "")
