@@ -23,9 +23,9 @@ from pathlib import Path
 
 from onejob_contract.catalogue import requirements
 from onejob_fixtures.servers import CORRECT, FREEDOMS, MUTANTS, Freedom, Mutant, Server, running
+from onejob_fixtures.servers.backends import SWITCHES
 
 CHECK = (sys.executable, "-m", "onejob_contract.cli", "check")
-FAULTS = ("job_dir", "save_files", "database", "broker")
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +137,7 @@ def _target(url: str, needs: str | None, uploads: Path | None) -> str:
     if uploads:
         lines += ["[capabilities]", f'upload_root = "{uploads}"']
     if needs == "faults":
-        for fault in FAULTS:
+        for fault in SWITCHES:
             lines += [
                 f"[faults.{fault}]",
                 f'inject = "{url}/-/faults/{fault}/inject"',

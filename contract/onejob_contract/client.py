@@ -7,13 +7,14 @@ import json
 import secrets
 import threading
 import time
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Final
 from urllib.parse import quote
 
-from onejob_contract.documented import Answer, Call, Reading, describe_exchange, read
+from onejob_contract.documented import FAILURES, Answer, Call, Reading, describe_exchange, read
 from onejob_contract.history import Operation, OperationKind, Outcome
 from onejob_contract.target import Target
 from onejob_contract.wire import Connection, Exchange, Request, Response, Trouble, WireError
@@ -83,6 +84,8 @@ class Client:
         self.target = target
         self.token = "r" + _base36(secrets.randbits(36)).rjust(7, "0")
         self.history: list[Operation] = []
+        self.failed: list[Step] = []
+        """Publishes that failed in a documented way."""
         self.keep_alive = True
         self.cancelled = False
         self.out_of_turn: list[tuple[str, bytes]] = []
@@ -178,6 +181,8 @@ class Client:
         operation = operation_of(step, who)
         if operation is not None:
             self.history.append(operation)
+        if step.answer in FAILURES:
+            self.failed.append(step)
         return step
 
     def stamped(self, request: Request, who: str) -> Request:
@@ -285,12 +290,35 @@ def operation_of(step: Step, who: str) -> Operation | None:
     )
 
 
-def without(operations: Iterable[Operation], sessions: Sequence[str]) -> list[Operation]:
-    """The history without some sessions and the jobs that were granted in them."""
+def without(
+    operations: Iterable[Operation], sessions: Sequence[str], failed: Iterable[Step] = ()
+) -> list[Operation]:
+    """The history without some sessions and the jobs that were granted in them.
+
+    Nor is there any busy that overlaps a publish of its session that `failed` in a documented way:
+    a server cannot know that it will fail, and may keep others waiting by refusing them.
+    """
     hidden = set(sessions)
     everything = list(operations)
     jobs = {op.job for op in everything if op.session in hidden and op.job is not None}
-    return [op for op in everything if op.session not in hidden and op.job not in jobs]
+    attempts: defaultdict[str | None, list[Exchange]] = defaultdict(list)
+    for step in failed:
+        attempts[step.session].append(step.exchange)
+    return [
+        op
+        for op in everything
+        if op.session not in hidden
+        and op.job not in jobs
+        and not (op.outcome is Outcome.BUSY and _meets(op, attempts.get(op.session, ())))
+    ]
+
+
+def _meets(operation: Operation, exchanges: Iterable[Exchange]) -> bool:
+    until = operation.returned_ns or operation.invoked_ns
+    return any(
+        exchange.invoked_ns <= until and operation.invoked_ns <= exchange.returned_ns
+        for exchange in exchanges
+    )
 
 
 def _base36(number: int) -> str:

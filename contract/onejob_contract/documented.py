@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import cache
-from typing import Any
+from typing import Any, Final
 
 import jsonschema_rs
 
@@ -42,6 +42,17 @@ class Answer(StrEnum):
     UPDATED = "updated"
     MISSING_FIELD = "missing_field"
     UNKNOWN_JOB = "unknown_job"
+
+
+FAILURES: Final = frozenset(
+    {
+        Answer.JOB_DIR_FAILED,
+        Answer.SAVE_FAILED,
+        Answer.DATABASE_FAILED,
+        Answer.PUBLISH_FAILED,
+    }
+)
+"""What publish answers when something behind it is broken."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -75,6 +75,14 @@ class NotApplicable(Exception):
         self.reason = reason
 
 
+class HealFailed(Exception):
+    """A fault could not be mended: the run stops, since the server is broken by our own doing."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
 class Interrupted(Exception):
     """A kept-alive connection ended between two requests: start the check again on new ones."""
 

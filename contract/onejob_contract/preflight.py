@@ -10,8 +10,9 @@ from dataclasses import dataclass
 
 from onejob_contract.client import Client, Step, publish_request
 from onejob_contract.documented import Answer, Call
+from onejob_contract.leftovers import Leftover, folder, leftovers
 from onejob_contract.run import Surroundings
-from onejob_contract.target import WorkerMode
+from onejob_contract.target import Target, WorkerMode
 from onejob_contract.wire import Connection, Exchange, Request, Trouble, WireError
 from onejob_fixtures.forms import encode, publish_parts
 from onejob_fixtures.images import small_jpeg, small_png
@@ -35,6 +36,31 @@ class Preflight:
     server: str
     first_steps: tuple[Step, ...]
     one_at_a_time: bool
+
+
+def left_injected(target: Target) -> list[Leftover]:
+    """The faults of the target that are injected. Raises NotJudgeable if that cannot be told."""
+    try:
+        return leftovers(str(target.origin))
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise NotJudgeable(
+            f"the notes of injected faults in {folder()} cannot be read ({error}); "
+            "remove what is damaged there"
+        ) from None
+
+
+def must_be_whole(target: Target) -> None:
+    """Raise NotJudgeable while a fault is injected, by a run that died or by one beside ours."""
+    left = left_injected(target)
+    if left:
+        raise NotJudgeable(
+            f"{target.origin} is broken on purpose: {left[0].told()}. "
+            + (
+                "Wait until that run has ended."
+                if left[0].is_in_use
+                else f"Heal it with `onejob doctor {target.origin} --heal`."
+            )
+        )
 
 
 def look(client: Client, patience_s: float) -> Preflight:

@@ -66,6 +66,7 @@ class Run:
     measured: dict[str, str] = field(default_factory=dict)
     live_worker_seen: str | None = None
     gone: bool = False
+    unhealed: str = ""
     silent_since: float | None = None
     unanswered: list[Violation] = field(default_factory=list)
     job_ids: dict[str, str] = field(default_factory=dict)
@@ -114,7 +115,7 @@ class Run:
         from onejob_contract.linearizability import judge  # noqa: PLC0415 (only runs that need it)
 
         watched = self._watched_until
-        history = without(self.client.history, self.untracked_sessions)
+        history = without(self.client.history, self.untracked_sessions, self.client.failed)
         with_worker = [op for op in history if op.invoked_ns < watched]
         judgement = judge(with_worker, live_worker=True)
         if judgement.verdict == "linearizable":

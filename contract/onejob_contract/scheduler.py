@@ -22,6 +22,7 @@ from dataclasses import dataclass
 from onejob_contract.catalogue import requirements
 from onejob_contract.checks import Cost, Proof
 from onejob_contract.findings import (
+    HealFailed,
     Interrupted,
     NotApplicable,
     TargetGone,
@@ -119,7 +120,10 @@ class Scheduler:
         run = self._run
         if run.stop.is_set() or (run.gone and task.proof.cost is not Cost.LAST):
             ending = Ending.GONE if run.gone else Ending.NOT_RUN
-            result = CheckResult(task.name, task.proof.requirements, ending, "the run ended before")
+            reason = (
+                "a fault could not be healed before" if run.unhealed else "the run ended before"
+            )
+            result = CheckResult(task.name, task.proof.requirements, ending, reason)
         else:
             try:
                 result = self._judged(task, brief=brief)
@@ -138,7 +142,7 @@ class Scheduler:
             run.stop.set()
         return True
 
-    def _judged(self, task: Task, *, brief: bool) -> CheckResult:  # noqa: PLR0911 (its endings)
+    def _judged(self, task: Task, *, brief: bool) -> CheckResult:  # noqa: PLR0911, PLR0912 (endings)
         run, budget = self._run, self._budget(task, brief=brief)
         run.cut_short.pop(task.name, None)
 
@@ -176,6 +180,12 @@ class Scheduler:
                 reason = "the server closed kept connections between two requests"
             except NotApplicable as not_applicable:
                 return ended(Ending.NOT_APPLICABLE, not_applicable.reason)
+            except HealFailed as failed:
+                if isinstance(failed.__context__, Violation):
+                    run.report(failed.__context__)
+                run.unhealed = failed.reason
+                run.stop.set()
+                return ended(Ending.UNOBSERVABLE, failed.reason)
             except TargetGone as gone:
                 run.gone = True
                 return ended(Ending.GONE, str(gone))

@@ -15,7 +15,7 @@ import pytest
 from onejob_contract.catalogue import requirements
 from onejob_contract.checks import Cost
 from onejob_contract.client import Client
-from onejob_contract.preflight import NotJudgeable, Preflight, look
+from onejob_contract.preflight import NotJudgeable, Preflight, look, must_be_whole
 from onejob_contract.run import PROFILES, STRETCH, Run
 from onejob_contract.scheduler import Scheduler, Task
 from onejob_contract.target import Target, UsageError, load_target, parse_url, worker_mode
@@ -104,7 +104,8 @@ class Session:
         return self._preflight
 
     def prepare(self) -> None:
-        """Look at the target. Raises NotJudgeable."""
+        """Look at the target. Raises NotJudgeable, also for a fault that was left injected."""
+        must_be_whole(self.target)
         profile = PROFILES[self.options.profile]
         self._preflight = look(self.client, min(_PATIENCE_S, profile.seconds))
         self._run = Run(
@@ -155,6 +156,7 @@ class Session:
             accepted=self.target.accepted,
             known_failures=self.options.known_failures,
             gone=run.gone,
+            unhealed=run.unhealed,
         )
 
     def explain(self, result: CheckResult) -> str:

@@ -92,11 +92,13 @@ def conclude(
     accepted: Mapping[str, str] | None = None,
     known_failures: Mapping[str, str] | None = None,
     gone: bool = False,
+    unhealed: str = "",
 ) -> Conclusion:
     """Judge a run. `accepted` and `known_failures` map requirement ids to their reasons.
 
     Skipped and inconclusive never count as pass: a run in which nothing was judged, or a
-    must-requirement stayed unobserved without being accepted, is inconclusive.
+    must-requirement stayed unobserved without being accepted, is inconclusive. So is one that left
+    a fault injected: `unhealed` says which.
     """
     known_failures = known_failures or {}
     judged = tuple(
@@ -126,6 +128,8 @@ def conclude(
     elif faults:
         overall, code = Overall.INCONCLUSIVE, Exit.KIT_FAULT
         because = f"a fault of the kit in {faults[0].check}: {faults[0].reason}"
+    elif unhealed:
+        overall, code, because = Overall.INCONCLUSIVE, Exit.NOT_JUDGED, unhealed
     elif gone:
         overall, code = Overall.INCONCLUSIVE, Exit.NOT_JUDGED
         because = "the target died or fell silent during the run"

@@ -10,8 +10,16 @@ from pathlib import Path
 
 import click
 
+from onejob_contract import faults
 from onejob_contract.client import Client
-from onejob_contract.preflight import NotJudgeable, Preflight, look
+from onejob_contract.findings import HealFailed
+from onejob_contract.preflight import (
+    NotJudgeable,
+    Preflight,
+    left_injected,
+    look,
+    must_be_whole,
+)
 from onejob_contract.target import Target, UsageError, load_target, parse_url
 from onejob_contract.verdict import Exit
 from onejob_contract.wire import Response
@@ -30,7 +38,8 @@ _PATIENCE_S = 10.0
     metavar="FILE",
     help="Target file (onejob.toml).",
 )
-def doctor(url: str | None, target_file: Path | None) -> None:
+@click.option("--heal", is_flag=True, help="First heal the faults that a run has left injected.")
+def doctor(url: str | None, target_file: Path | None, *, heal: bool) -> None:
     """Look at the server at URL with a handful of requests and say whether it can be judged.
 
     \b
@@ -45,8 +54,11 @@ def doctor(url: str | None, target_file: Path | None) -> None:
         sys.exit(Exit.USAGE)
     client = Client(target)
     try:
+        if heal:
+            _heal(client)
+        must_be_whole(target)
         seen = look(client, min(_PATIENCE_S, target.job_timeout_s))
-    except NotJudgeable as error:
+    except (NotJudgeable, HealFailed) as error:
         click.echo(f"no   {error}")
         sys.exit(Exit.NOT_JUDGED)
     finally:
@@ -59,6 +71,17 @@ def doctor(url: str | None, target_file: Path | None) -> None:
             click.echo(f"     -> {advice}")
     click.echo("everything can be judged" if not troubled else "a run would be inconclusive")
     sys.exit(Exit.NOT_JUDGED if troubled else Exit.CONFORMANT)
+
+
+def _heal(client: Client) -> None:
+    """Heal what a run that died left injected. Raises NotJudgeable, HealFailed."""
+    target = client.target
+    for left in left_injected(target):
+        if left.is_in_use:
+            continue
+        # The target file may have been corrected since.
+        faults.heal(target.faults.get(left.fault.name, left.fault), client)
+        click.echo(f"ok   healed: {left.told()}")
 
 
 def _findings(target: Target, seen: Preflight) -> Iterator[tuple[str, str, str]]:

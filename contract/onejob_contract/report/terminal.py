@@ -104,6 +104,10 @@ class Terminal:
                 f"\n{cut_short} check{'s' * (cut_short > 1)} had time for fewer rounds than the "
                 "profile wants (report.json names them)"
             )
+        unhealed = session.run_state.unhealed
+        if unhealed and unhealed != conclusion.because:
+            self.console.print("\n[bold red]not healed[/bold red]", highlight=False)
+            self._line(f"  {unhealed}")
         counts = dict.fromkeys(Verdict, 0)
         for result in conclusion.requirements:
             counts[result.verdict] += 1
