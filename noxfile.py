@@ -38,7 +38,7 @@ def types(session: nox.Session) -> None:
 def tests(session: nox.Session) -> None:
     """What the parts promise, each in its own tests."""
     _install(session, "all", "dev")
-    session.run("pytest", "-m", "not whole_run", *session.posargs)
+    session.run("pytest", "-m", "not whole_run and not faults", *session.posargs)
 
 
 @nox.session
@@ -78,6 +78,14 @@ def chaos(session: nox.Session) -> None:
     """Nothing stuck, doubled or lost, whatever dies (needs Redis, PostgreSQL, RabbitMQ)."""
     _install(session, "all", "dev")
     session.run("python", "reference/chaos", *session.posargs)
+
+
+@nox.session
+def faults(session: nox.Session) -> None:
+    """The reference under real faults: full disks, dead databases and brokers (about 10 minutes)."""
+    _install(session, "all", "dev")
+    session.run("pytest", "reference/tests/test_faults.py", *session.posargs)
+    session.run("python", "reference/chaos/targets.py")
 
 
 @nox.session(name="load-smoke")

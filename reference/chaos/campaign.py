@@ -2,218 +2,161 @@
 
 from __future__ import annotations
 
-import os
 import signal
+import threading
 import time
 from collections import Counter
-from collections.abc import Callable
-from contextlib import ExitStack, suppress
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from random import Random
 
-from backends import Backend, OwnPostgres, OwnRabbit, OwnRedis
 from clients import Client, Crowd, Record
-from cluster import Cluster, Member, pause
+from faults import Lane, lanes
+from proxy import Proxy
+from service import Service
+from stage import Combination, Stage
 
 from onejob_contract.linearizability import Judgement, Verdict, judge
 
-LEASE_S = 2.0
-# What a machine under load adds to a lease: polling, restarts of processes, reconnects.
-ALLOWANCE_S = 20.0
+_FAULTS_PER_ROUND = 10
 _SESSIONS = 6
+_CLIENTS = 6
+_WORKERS = 2
+_LAST_CALL_S = 30.0
 # A worker that is told to stop while it still starts has nothing to finish.
 _GRACEFUL = {0, -signal.SIGTERM}
-_CLIENTS = 6
-
-
-@dataclass(frozen=True, slots=True)
-class Combination:
-    """Which lock, store and dispatch work together, and with how many server processes."""
-
-    lock: str
-    store: str
-    dispatch: str
-    processes: int
-
-    @property
-    def name(self) -> str:
-        """Short and unique, as in `redis+postgresql+rabbitmq`."""
-        return f"{self.lock}+{self.store}+{self.dispatch}"
-
-
-COMBINATIONS = (
-    Combination("memory", "sqlite", "local", processes=1),
-    Combination("sql", "sqlite", "local", processes=2),
-    Combination("redis", "sqlite", "local", processes=2),
-    Combination("sql", "postgresql", "local", processes=2),
-    Combination("redis", "postgresql", "redis", processes=2),
-    Combination("sql", "postgresql", "rabbitmq", processes=2),
-)
 
 
 @dataclass(frozen=True, slots=True)
 class Findings:
-    """What a campaign showed. Times are in seconds after the last fault."""
+    """What a campaign showed. Times are in seconds.
+
+    `free_after_s` is, for each round of faults, how long after its end the last session was free.
+    """
 
     combination: Combination
+    lease: float
     faults: Counter[str]
     granted: int
     unknown: int
     unfinished: int
-    all_done_s: float
-    all_free_s: float
+    free_after_s: list[float]
     judgement: Judgement
     record: Record
     exit_codes: list[int]
+    duration_s: float
 
     @property
-    def passed(self) -> bool:
-        """Never stuck, never two, never lost."""
-        return (
-            self.unfinished == 0
-            and self.granted > 0
-            and self.judgement.verdict is Verdict.LINEARIZABLE
-            and max(self.all_done_s, self.all_free_s) <= LEASE_S + ALLOWANCE_S
-            and set(self.exit_codes) <= _GRACEFUL
-        )
+    def problems(self) -> list[str]:
+        """What was found: nothing, if no job is stuck, none is doubled, none is lost."""
+        slowest = max(self.free_after_s)
+        bad_codes = set(self.exit_codes) - _GRACEFUL
+        found = {
+            f"{self.unfinished} accepted jobs were not completed": self.unfinished > 0,
+            "no job was granted at all": self.granted == 0,
+            f"a session was free {slowest:.1f} s after the last fault": slowest > self.lease,
+            f"history: {self.judgement.verdict} {self.judgement.explanation}": (
+                self.judgement.verdict is not Verdict.LINEARIZABLE
+            ),
+            f"processes ended with {bad_codes}": bool(bad_codes),
+        }
+        return [text for text, is_found in found.items() if is_found]
 
 
-def campaign(combination: Combination, faults: int, seed: int, folder: Path) -> Findings:
-    """Run the combination through `faults` faults; raises MissingProgramError."""
-    random = Random(f"{combination.name} {seed}")
+def campaign(
+    combination: Combination, faults: int, seed: int, lease: float, folder: Path
+) -> Findings:
+    """Run the combination through `faults` faults; raises MissingProgramError, OSError.
+
+    Faults come in rounds. After each, everything is running again, and every session must be
+    free within a lease.
+    """
+    began = time.monotonic()
+    proxies: dict[str, Proxy] = {}
     with ExitStack() as stack:
-        backends = _backends(combination, folder)
-        for backend in backends.values():
-            stack.callback(backend.kill)
-            backend.start()
-        settings = _settings(combination, backends, folder)
-        cluster = Cluster(settings, combination.processes, workers=2, folder=folder)
-        stack.callback(cluster.kill)
-        cluster.start()
+
+        def through(service: Service) -> int:
+            proxy = proxies[service.name] = Proxy(service.port)
+            stack.callback(proxy.stop)
+            proxy.start()
+            return proxy.port
+
+        stage = stack.enter_context(
+            Stage(combination, folder, lease=lease, workers=_WORKERS, through=through)
+        )
         sessions = [f"session {number}" for number in range(_SESSIONS)]
-        crowd = Crowd(cluster.port, sessions, _CLIENTS, seed)
+        crowd = Crowd(stage.cluster.port, sessions, _CLIENTS, seed)
+        stack.callback(crowd.stop)
         crowd.start()
-        try:
-            struck = _strike(faults, random, cluster, list(backends.values()))
-        finally:
-            last_fault = time.monotonic()
-            crowd.stop()
-        judge_client = Client("afterwards", cluster.port, crowd.record)
-        granted = crowd.record.granted()
-        unfinished = _wait_until_done(judge_client, granted, cluster)
-        all_done = time.monotonic() - last_fault
-        _wait_until_free(judge_client, sessions)
-        all_free = time.monotonic() - last_fault
-        unfinished |= _wait_until_done(judge_client, crowd.record.granted() - granted, cluster)
-        exit_codes = cluster.stop()
+        tracks = lanes(stage.cluster, stage.services, proxies, f"{combination.name} {seed}", lease)
+        struck: Counter[str] = Counter()
+        free_after = []
+        while struck.total() < faults:
+            crowd.work()
+            count = min(_FAULTS_PER_ROUND, faults - struck.total())
+            struck += _round(tracks, count)
+            stage.cluster.wait_until_ready()
+            ended = time.monotonic()
+            crowd.rest()
+            free_after.append(_seconds_until_free(stage, sessions, crowd.record, ended))
+        crowd.stop()
+        unfinished = _unfinished(stage, crowd.record)
+        exit_codes = stage.cluster.stop()
     history = crowd.record.history
     return Findings(
         combination,
+        lease,
         struck,
         granted=len(crowd.record.granted()),
         unknown=sum(operation.returned_ns is None for operation in history),
-        unfinished=len(unfinished),
-        all_done_s=all_done,
-        all_free_s=all_free,
+        unfinished=unfinished,
+        free_after_s=free_after,
         judgement=judge(history, live_worker=True),
         record=crowd.record,
         exit_codes=exit_codes,
+        duration_s=time.monotonic() - began,
     )
 
 
-def _backends(combination: Combination, folder: Path) -> dict[str, Backend]:
-    needed = {combination.lock, combination.store, combination.dispatch}
-    kinds = {"redis": OwnRedis, "postgresql": OwnPostgres, "rabbitmq": OwnRabbit}
-    return {name: kind(folder) for name, kind in kinds.items() if name in needed}
-
-
-def _settings(
-    combination: Combination, backends: dict[str, Backend], folder: Path
-) -> dict[str, str]:
-    urls = {name: backend.url for name, backend in backends.items()}
-    urls |= {name: f"{name}:" for name in ("memory", "sql", "local")}
-    urls["sqlite"] = f"sqlite:///{folder / 'jobs.sqlite3'}"
-    uploads = folder / "uploads"
-    uploads.mkdir()
-    return {
-        "ONEJOB_LOCK": urls[combination.lock],
-        "ONEJOB_DATABASE": urls[combination.store],
-        "ONEJOB_DISPATCH": urls[combination.dispatch],
-        "ONEJOB_LEASE": str(LEASE_S),
-        "ONEJOB_UPLOAD_ROOT": str(uploads),
-        "ONEJOB_RESULT_ROOT": str(folder / "results"),
-        "ONEJOB_MAX_ATTEMPTS": "50",
-    }
-
-
-def _strike(faults: int, random: Random, cluster: Cluster, backends: list[Backend]) -> Counter[str]:
-    """Let faults happen one after the other, with clients at work before, during and after."""
-
-    def kill_server_process() -> None:
-        with suppress(ProcessLookupError):
-            os.kill(cluster.server.some_child(random), signal.SIGKILL)
-
-    def stop_server_process() -> None:
-        pause([cluster.server.some_child(random)], random.uniform(0.1, 1.5) * LEASE_S)
-
-    def some_worker() -> Member:
-        return random.choice(cluster.workers)
-
-    def kill_worker() -> None:
-        worker = some_worker()
-        worker.kill()
-        worker.start()
-
-    def stop_worker() -> None:
-        worker = some_worker()
-        if worker.process is not None:
-            pause([worker.process.pid], random.uniform(0.1, 2) * LEASE_S)
-
-    def retire_worker() -> None:
-        worker = some_worker()
-        worker.stop()
-        worker.start()
-
-    def reload_server() -> None:
-        if cluster.server.process is not None:
-            cluster.server.process.send_signal(signal.SIGHUP)
-
-    def crash(backend: Backend) -> Callable[[], None]:
-        def crash_backend() -> None:
-            backend.kill()
-            time.sleep(random.uniform(0, LEASE_S / 2))
-            backend.start()
-
-        crash_backend.__name__ = f"crash_{backend.name}"
-        return crash_backend
-
-    often: list[Callable[[], None]] = [kill_worker, kill_server_process, stop_server_process]
-    seldom = [stop_worker, retire_worker, reload_server, cluster.restart_server]
-    choices = [*often * 2, *seldom, *map(crash, backends)]
+def _round(tracks: list[Lane], count: int) -> Counter[str]:
+    """Let `count` faults happen, in all lanes at the same time."""
     struck: Counter[str] = Counter()
-    for _ in range(faults):
-        fault = random.choice(choices)
-        fault()
-        struck[fault.__name__.replace("_", " ")] += 1
-        time.sleep(random.uniform(0.05, 0.4))
-        cluster.revive()
+    guard = threading.Lock()
+
+    def run(lane: Lane, share: int) -> None:
+        for _ in range(share):
+            time.sleep(lane.random.uniform(0, 0.3))
+            fault = lane.draw()
+            fault.strike()
+            with guard:
+                struck[fault.name] += 1
+
+    shares = [len(range(number, count, len(tracks))) for number in range(len(tracks))]
+    with ThreadPoolExecutor(len(tracks)) as pool:
+        for done in [pool.submit(run, *pair) for pair in zip(tracks, shares, strict=True)]:
+            done.result()
     return struck
 
 
-def _wait_until_done(client: Client, jobs: set[str], cluster: Cluster) -> set[str]:
-    """Return the jobs that are not completed in time."""
-    deadline = time.monotonic() + LEASE_S + ALLOWANCE_S
+def _seconds_until_free(stage: Stage, sessions: list[str], record: Record, ended: float) -> float:
+    """Publish into every session until it is granted, and return how long the last one took."""
+
+    def publish(session: str) -> float:
+        client = Client(f"prober of {session}", stage.cluster.port, record)
+        while client.publish(session) is None and time.monotonic() < ended + _LAST_CALL_S:
+            time.sleep(0.02)
+        return time.monotonic() - ended
+
+    with ThreadPoolExecutor(len(sessions)) as probers:
+        return max(probers.map(publish, sessions))
+
+
+def _unfinished(stage: Stage, record: Record) -> int:
+    """Wait until every accepted job is completed; return how many are not."""
+    client = Client("afterwards", stage.cluster.port, record)
+    deadline = time.monotonic() + _LAST_CALL_S
+    jobs = record.granted()
     while jobs and time.monotonic() < deadline:
         jobs = {job for job in jobs if client.status(job) is None}
-        cluster.revive()
-        time.sleep(0.05)
-    return jobs
-
-
-def _wait_until_free(client: Client, sessions: list[str]) -> None:
-    """Publish once into every session."""
-    deadline = time.monotonic() + LEASE_S + ALLOWANCE_S
-    for session in sessions:
-        while client.publish(session) is None and time.monotonic() < deadline:
-            time.sleep(0.05)
+    return len(jobs)

@@ -130,6 +130,7 @@ class Crowd:
         self.record = Record()
         self._port = port
         self._sessions = sessions
+        self._at_work = threading.Event()
         self._stop = threading.Event()
         self._threads = [
             threading.Thread(target=self._live, args=(f"client {n}", Random(f"{seed} {n}")))
@@ -141,18 +142,28 @@ class Crowd:
         for thread in self._threads:
             thread.start()
 
+    def work(self) -> None:
+        """Let them publish."""
+        self._at_work.set()
+
+    def rest(self) -> None:
+        """Let them finish their requests and wait."""
+        self._at_work.clear()
+
     def stop(self) -> None:
-        """Let each finish its request."""
+        """Let each finish its request and end."""
         self._stop.set()
+        self._at_work.set()
         for thread in self._threads:
-            thread.join()
+            if thread.ident is not None:
+                thread.join()
 
     def _live(self, name: str, random: Random) -> None:
         client = Client(name, self._port, self.record)
         finished: list[tuple[str, str]] = []
-        while not self._stop.is_set():
+        while self._at_work.wait() and not self._stop.is_set():
             job = client.publish(random.choice(self._sessions))
-            while job is not None and not self._stop.wait(_POLL_EVERY_S):
+            while job is not None and self._at_work.is_set() and not self._stop.wait(_POLL_EVERY_S):
                 if (url := client.status(job)) is not None:
                     finished.append((job, url))
                     break

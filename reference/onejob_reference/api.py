@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hmac
 import json
+from collections.abc import Mapping
 from typing import BinaryIO, cast
 
 import structlog
@@ -12,9 +13,10 @@ from flask.typing import ResponseReturnValue
 from werkzeug.datastructures import FileStorage
 from werkzeug.routing import BaseConverter
 
-from onejob_reference.errors import BadRequest, Forbidden
+from onejob_reference.errors import BadRequest, Forbidden, SaveFailed
 from onejob_reference.jobs import Jobs
 from onejob_reference.store import State
+from onejob_reference.whole_request import BODY_LOST
 
 LONGEST_SESSION = 512
 _LARGEST_UPDATE = 64 * 1024
@@ -39,7 +41,7 @@ def api(jobs: Jobs, update_secret: str) -> Blueprint:
 
     @routes.post("/publish")
     def publish() -> ResponseReturnValue:
-        session = request.form.get("sessionId", "")
+        session = _form().get("sessionId", "")
         g.session = session
         if not session:
             raise BadRequest("Missing sessionId")
@@ -71,6 +73,16 @@ def api(jobs: Jobs, update_secret: str) -> Blueprint:
         return {"status": "updated"}
 
     return routes
+
+
+def _form() -> Mapping[str, str]:
+    """Return the form of the request. Raises SaveFailed if the disk has no room for its files."""
+    if (reason := request.environ.get(BODY_LOST)) is not None:
+        raise SaveFailed(reason)
+    try:
+        return request.form
+    except OSError as failure:
+        raise SaveFailed(failure.strerror or type(failure).__name__) from failure
 
 
 def _image(name: str) -> BinaryIO | None:

@@ -53,8 +53,8 @@ def open_grants(settings: Settings, database: Database) -> Grants:
     """Choose how lock and job go together: in one transaction where the lock allows it."""
     first = State.PUBLISHING if uses_broker(settings.dispatch) else State.PROCESSING
     if settings.lock == "sql:":
-        return JointGrants(database, first, settings.claim)
-    return LeasedGrants(database, open_lock(settings.lock), first, settings.claim)
+        return JointGrants(database, first, settings.patience)
+    return LeasedGrants(database, open_lock(settings.lock), first, settings.patience)
 
 
 def _render_errors(app: Flask) -> None:

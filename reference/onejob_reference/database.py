@@ -30,7 +30,6 @@ from sqlalchemy.engine.interfaces import Dialect
 from sqlalchemy.exc import ArgumentError, DBAPIError, DisconnectionError
 from sqlalchemy.ext.compiler import compiles
 
-_BUSY_TIMEOUT_S = 5
 _PATIENCE_S = 2.5
 _SHORTEST_CONNECT_TIMEOUT_S = 2  # of PostgreSQL's client library
 _SCHEMA_LOCK = select(func.pg_advisory_xact_lock(0x6F6E656A6F62))
@@ -121,9 +120,9 @@ class Transaction:
 class Database:
     """One engine on one database; `url` is an SQLAlchemy URL of SQLite or PostgreSQL.
 
-    A PostgreSQL that does not answer within `patience` seconds is given up, and gives up a
-    client that falls silent in a transaction. Raises ValueError for a URL of anything else.
-    Transactions raise DatabaseError.
+    A database that is locked or does not answer for `patience` seconds is given up; PostgreSQL
+    gives up a client that falls silent in a transaction. Raises ValueError for a URL of anything
+    else. Transactions raise DatabaseError.
     """
 
     def __init__(self, url: str, patience: float = _PATIENCE_S) -> None:
@@ -131,7 +130,7 @@ class Database:
         self._is_sqlite = parsed.get_backend_name() == "sqlite"
         if self._is_sqlite:
             Path(parsed.database or "").parent.mkdir(parents=True, exist_ok=True)
-        self._engine = _sqlite(parsed) if self._is_sqlite else _postgresql(parsed, patience)
+        self._engine = (_sqlite if self._is_sqlite else _postgresql)(parsed, patience)
         # A deferred BEGIN followed by a write fails at once on SQLite when another writer was
         # faster, whatever the busy timeout: writers must queue at BEGIN.
         self._begin = "BEGIN IMMEDIATE" if self._is_sqlite else "BEGIN"
@@ -225,12 +224,12 @@ def _parse(url: str) -> URL:
     return parsed
 
 
-def _sqlite(url: URL) -> Engine:
+def _sqlite(url: URL, patience: float) -> Engine:
     engine = create_engine(
         url,
         paramstyle="named",
         pool_size=_LARGEST_POOL,
-        connect_args={"timeout": _BUSY_TIMEOUT_S, "isolation_level": None},
+        connect_args={"timeout": patience, "isolation_level": None},
     )
 
     def is_writable() -> bool:
@@ -244,8 +243,10 @@ def _sqlite(url: URL) -> Engine:
 
     @event.listens_for(engine, "checkout")
     def replace_if_outdated(_connection: Any, record: Any, _proxy: Any) -> None:
-        # SQLite connections that were opened while the file was read-only stay so.
+        # Connections that were opened while the file was read-only stay so, and so do new ones
+        # of the same process while any of them is open.
         if record.info["read-only"] and is_writable():
+            engine.dispose()
             raise DisconnectionError
 
     return engine

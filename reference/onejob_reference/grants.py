@@ -36,7 +36,7 @@ from onejob_reference.locks import SessionLock, sql
 
 _FIRST_PAUSE_S = 0.005
 _LONGEST_PAUSE_S = 0.05
-_LEASES_WAITED = 1.5  # after one lease, whoever left a publish undecided has lost it
+_LONGEST_WAIT = 3  # times the lease: by then a publish that died undecided has been claimed
 
 log = structlog.get_logger()
 
@@ -64,8 +64,8 @@ class Grants(Protocol):
 class JointGrants:
     """Lock and job in one database, changed in one transaction.
 
-    `first` is the state in which jobs begin. A publish that died undecided is claimed by a
-    worker within `lease` seconds.
+    `first` is the state in which jobs begin. Publishes that are undecided are waited out for
+    some multiple of `lease` seconds.
     """
 
     def __init__(self, database: Database, first: store.State, lease: float) -> None:
@@ -122,7 +122,10 @@ class JointGrants:
 
 
 class LeasedGrants:
-    """A lock outside the job table's database, leased for `lease` seconds at first."""
+    """A lock outside the job table's database, leased for `lease` seconds at first.
+
+    A lease that ends before its job is accepted does no harm: the index guards the session.
+    """
 
     def __init__(
         self, database: Database, lock: SessionLock, first: store.State, lease: float
@@ -213,7 +216,7 @@ class LeasedGrants:
 
 def _repeat(is_granted: Callable[[], bool], lease: float) -> None:
     """Try until granted, or until an undecided publish should have been decided long ago."""
-    pause, give_up_at = _FIRST_PAUSE_S, time.monotonic() + _LEASES_WAITED * lease
+    pause, give_up_at = _FIRST_PAUSE_S, time.monotonic() + _LONGEST_WAIT * lease
     try:
         while not is_granted():
             if time.monotonic() > give_up_at:

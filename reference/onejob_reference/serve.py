@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mmap
 import os
 import shutil
 import tempfile
@@ -26,6 +27,7 @@ class Server(BaseApplication):  # type: ignore[misc] # gunicorn has no types
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self.max_upload = settings.max_upload
+        self._announced = mmap.mmap(-1, 1)  # shared with the server processes
         self._counts = ""  # folder of the processes' counts
         if settings.metrics_port is not None:
             self._counts = tempfile.mkdtemp(prefix="onejob-metrics-")
@@ -48,7 +50,7 @@ class Server(BaseApplication):  # type: ignore[misc] # gunicorn has no types
             "control_socket_disable": True,
             "proc_name": "onejob serve",
             "logger_class": "onejob_reference.gateway.GatewayLogger",
-            "post_worker_init": _announce,
+            "post_worker_init": self._announce,
             "child_exit": self._forget,
             "on_exit": self._clean_up,
         }
@@ -74,6 +76,12 @@ class Server(BaseApplication):  # type: ignore[misc] # gunicorn has no types
         host = self._settings.bind.rpartition(":")[0]
         return [self._settings.bind, f"{host}:{self._settings.metrics_port}"]
 
+    def _announce(self, worker: GatewayWorker) -> None:
+        """Tell whoever started us where we listen, once the first process takes requests."""
+        if self._announced[0] == 0:
+            self._announced[0] = 1
+            print(f"listening on {worker.sockets[0]}", flush=True)  # noqa: T201 - the parent reads
+
     def _forget(self, _arbiter: object, worker: GatewayWorker) -> None:
         if self._settings.metrics_port is not None:
             from onejob_reference import metrics  # noqa: PLC0415 - reads the environment
@@ -93,10 +101,3 @@ def serve(settings: Settings) -> None:
     database.close()
     create_app(settings)  # a setting that cannot work is told here, not by a server process
     Server(settings).run()
-
-
-def _announce(worker: GatewayWorker) -> None:
-    """Tell whoever started us where we listen, once the first process takes requests."""
-    if worker.age == 1:
-        listener = worker.sockets[0]
-        print(f"listening on {listener}", flush=True)  # noqa: T201 - the parent reads it

@@ -133,12 +133,15 @@ class Settings:
 
     @property
     def claim(self) -> float:
-        """Seconds a claim lives unless it is renewed: the rest of a lease is for its heir."""
+        """Seconds a claim lives unless it is renewed; a job that waits for longer was not heard of.
+
+        The rest of a lease is for whoever takes over.
+        """
         return self.lease / 2
 
     @property
     def patience(self) -> float:
-        """Seconds to wait for an answer, or for a worker that was told, before giving up."""
+        """Seconds to wait for the answer of a backend, or for an undecided publish."""
         return self.lease / 4
 
     def __post_init__(self) -> None:

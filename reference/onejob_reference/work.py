@@ -67,7 +67,7 @@ def _work_as_told(
     left = threading.Thread(
         target=_work_off,
         args=(worker, claims, stop),
-        kwargs={"look_every": settings.patience / 2, "age": settings.patience},
+        kwargs={"look_every": settings.patience / 2, "age": settings.claim},
         name="left jobs",
     )
     left.start()

@@ -26,6 +26,10 @@ PNG = small_png(1).content
 JPEG = small_jpeg(2).content
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "faults: breaks real backends, several seconds each")
+
+
 @dataclass(frozen=True, slots=True)
 class Server:
     """The application as its clients see it."""

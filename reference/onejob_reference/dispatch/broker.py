@@ -7,6 +7,7 @@ into the table now and then, repeated and late ones do nothing.
 
 from __future__ import annotations
 
+import socket
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -19,17 +20,17 @@ from onejob_reference.dispatch import DispatchError
 
 _QUEUE = TASK = "onejob.perform"
 _PATIENCE_S = 1
-# Without these, kombu and its transports wait for a dead broker for ever, inside a request.
+_PATIENCE_OF_WORKERS_S = 2  # above the second for which kombu lets Redis block
+# Without these, kombu tries to reach a dead broker for ever, inside a request.
 _GIVE_UP_SOON = {
     "max_retries": 1,  # a connection that broke since its last use is no dead broker
     "interval_start": 0,
     "interval_step": 0,
     "interval_max": 0,
 }
-_REDIS = {"socket_connect_timeout": _PATIENCE_S, "socket_timeout": _PATIENCE_S}
-_AMQP = {"confirm_publish": True, "read_timeout": _PATIENCE_S, "write_timeout": _PATIENCE_S}
 _TRANSIENT = 1  # messages only wake: nothing is lost with them
 _HEARTBEAT_S = 10
+_KEEPALIVE = {socket.TCP_KEEPIDLE: 10, socket.TCP_KEEPINTVL: 5, socket.TCP_KEEPCNT: 2}
 _LARGEST_POOL = 64
 
 log = structlog.get_logger()
@@ -39,9 +40,8 @@ class BrokerDispatcher:
     """Sends one message per job to the broker at `url`."""
 
     def __init__(self, url: str) -> None:
-        self._celery = _celery(url)
-        transport = _REDIS if url.startswith("redis") else _AMQP
-        self._celery.conf.broker_transport_options = _GIVE_UP_SOON | transport
+        self._celery = _celery(url, _PATIENCE_S)
+        self._celery.conf.broker_transport_options |= _GIVE_UP_SOON
 
     def wake(self, job_id: str) -> None:
         """See `Dispatcher.wake`."""
@@ -68,7 +68,7 @@ def listen(
     `ready` is called once messages arrive. `stop` is set when the end begins, or ends it early
     if it is set before; the message in hand is finished before this returns.
     """
-    app = _celery(url)
+    app = _celery(url, _PATIENCE_OF_WORKERS_S)
 
     @app.task(name=TASK)  # type: ignore[untyped-decorator]
     def told(job_id: str) -> None:
@@ -94,9 +94,20 @@ def listen(
     ).start()
 
 
-def _celery(url: str) -> Celery:
+def _celery(url: str, patience: float) -> Celery:
+    """Return an application that gives up a broker which says nothing for `patience` seconds."""
+    if url.startswith("redis"):
+        transport = {
+            "socket_connect_timeout": _PATIENCE_S,
+            "socket_timeout": patience,
+            "socket_keepalive": True,
+            "socket_keepalive_options": _KEEPALIVE,
+        }
+    else:
+        transport = {"confirm_publish": True, "read_timeout": patience, "write_timeout": patience}
     app = Celery("onejob", broker=url, set_as_current=False)
     app.conf.update(
+        broker_transport_options=transport,
         accept_content=["json"],
         broker_connection_timeout=_PATIENCE_S,
         broker_heartbeat=_HEARTBEAT_S,
@@ -107,6 +118,7 @@ def _celery(url: str) -> Celery:
         task_ignore_result=True,
         task_reject_on_worker_lost=True,
         task_serializer="json",
+        worker_enable_remote_control=False,  # workers of one host would fight for its queue
         worker_hijack_root_logger=False,
         worker_prefetch_multiplier=1,
         worker_redirect_stdouts=False,
