@@ -82,7 +82,7 @@ def chaos(session: nox.Session) -> None:
 
 @nox.session
 def faults(session: nox.Session) -> None:
-    """The reference under real faults: full disks, dead databases and brokers (about 10 minutes)."""
+    """The reference under real faults, from full disks to dead brokers (about 10 minutes)."""
     _install(session, "all", "dev")
     session.run("pytest", "reference/tests/test_faults.py", *session.posargs)
     session.run("python", "reference/chaos/targets.py")

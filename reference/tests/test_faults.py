@@ -19,7 +19,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-
 from service import MissingProgramError
 from stage import Combination, Stage
 
