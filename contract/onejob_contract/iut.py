@@ -8,7 +8,7 @@ Judging (`must_be`, `must_hold`, `must_grant`, `must_read`) blames the check's o
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from onejob_contract.conversation import Budget, Conversation, Job, Racer, Seen
@@ -48,6 +48,17 @@ class Iut(Conversation):
         """Given a completed job with its URL."""
         job = self.active_job(session)
         return job, self.complete(job)
+
+    def sees_worker(self, jobs: Sequence[Job], patience_s: float) -> bool:
+        """Whether the server's own worker is known, or completes one of these jobs in time."""
+        deadline = time.monotonic() + patience_s
+        while not self.run.has_worker:
+            if time.monotonic() > deadline or self.run.stop.wait(0.1):
+                return False
+            for job in jobs:
+                if self.status(job).answer is Answer.COMPLETED:
+                    self.run.live_worker_seen = job.id
+        return True
 
     # --- judging --------------------------------------------------------------------------
 

@@ -14,7 +14,7 @@ from onejob_contract.checks import Cost, proves
 from onejob_contract.documented import FAILURES, Answer
 from onejob_contract.faults import injected
 from onejob_contract.findings import NotApplicable, Unobservable
-from onejob_contract.iut import Iut, Seen
+from onejob_contract.iut import Iut, Job, Seen
 from onejob_contract.target import Fault
 from onejob_contract.wire import Trouble
 
@@ -34,6 +34,7 @@ _BEFORE_THE_JOB = ("job_dir", "save_files", "broker")
 """Faults that leave alone what a status is read from."""
 
 _TRIES = 3
+_WORKER_S = 2.0
 _CLIENTS = 6
 _SESSIONS = 3
 _PUBLISHES = 30
@@ -74,6 +75,8 @@ def test_a_job_that_cannot_be_handed_over_is_told(iut: Iut) -> None:
 )
 def test_everything_works_again_after_each_fault(iut: Iut) -> None:
     """Sessions refused while broken are free when healed; older jobs keep their status and end."""
+    if iut.run.may_have_worker:
+        iut.sees_worker([iut.active_job()], _WORKER_S)
     for fault in iut.run.target.faults.values():
         iut.trace.clear()
         older = iut.active_job()
@@ -90,7 +93,7 @@ def test_everything_works_again_after_each_fault(iut: Iut) -> None:
                 _answered_in_time(iut, fault, polled)
                 if fault.name in _BEFORE_THE_JOB:
                     polled.is_arranged(Answer.PROCESSING, Answer.COMPLETED)
-            _answered_in_time(iut, fault, iut.publish(older.session))
+            _answered_in_time(iut, fault, again := iut.publish(older.session))
             _answered_in_time(iut, fault, health := iut.health())
             if health.step.exchange.response is not None:
                 health.is_arranged(Answer.HEALTHY)
@@ -99,7 +102,10 @@ def test_everything_works_again_after_each_fault(iut: Iut) -> None:
             iut.complete(iut.must_grant(refused))
         iut.requirement = "FAULT-JOBS-SURVIVE"
         iut.must_read(done, url)
-        if iut.run.has_worker:
+        if again.step.granted_job is not None:
+            iut.status(older).must_be(Answer.COMPLETED)
+            iut.complete(Job(again.step.granted_job, older.session))
+        elif iut.run.has_worker:
             iut.must_complete_by_itself(older)
         else:
             iut.must_hold(older)
@@ -110,7 +116,9 @@ def test_everything_works_again_after_each_fault(iut: Iut) -> None:
 @proves("FAULT-JOBS-SURVIVE", cost=Cost.LAST, needs=("fault:worker_stop",))
 def test_jobs_wait_for_a_stopped_worker(iut: Iut) -> None:
     """Accepted while it is stopped, they hold their sessions, and complete when it is back."""
-    if not iut.run.has_worker:
+    if not iut.run.may_have_worker:
+        raise NotApplicable("this run plays the worker itself")
+    if not iut.sees_worker([iut.active_job()], _WORKER_S):
         raise NotApplicable("no live worker was seen, so there is none to stop")
     with injected(iut.run.target.faults["worker_stop"], iut.run.client) as said:
         jobs = [iut.active_job() for _ in range(3)]
