@@ -115,7 +115,7 @@ class Settings:
     job_timeout: float = _number(30.0, 0.1, 3600.0, "Seconds to wait for the server's own worker.")
     seed: int = _number(1, 0, 2**31 - 1, "Seed of every random choice.")
     thresholds: str = field(
-        default="violations==0, unexpected==0",
+        default="violations==0, stuck==0, unexpected==0",
         metadata={"help": "What the run must meet, such as granted.p95<500ms, busy.rate<0.9."},
     )
 

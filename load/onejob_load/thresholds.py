@@ -14,6 +14,7 @@ LATENCIES: Final = ("granted", "busy", "update", "status", "hold", "gap")
 
 METRICS: Final = (
     "violations",
+    "stuck",
     "unexpected",
     "unanswered",
     "failed",

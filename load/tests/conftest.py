@@ -37,6 +37,11 @@ class Story:
         """A successful update that takes two milliseconds."""
         return self._add(OperationKind.UPDATE, at, Outcome.OK, session, who=who, job=job, url=url)
 
+    def status(self, at: float, outcome: Outcome, job: str, *, session: str = "s") -> "Story":
+        """A poll that takes two milliseconds."""
+        url = "https://r/1" if outcome is Outcome.COMPLETED else None
+        return self._add(OperationKind.STATUS, at, outcome, session, who="ann", job=job, url=url)
+
     def batch(
         self,
         until: float,
@@ -73,14 +78,14 @@ def story() -> type[Story]:
 def observer() -> Callable[..., Observer]:
     """An observer of a run with given settings."""
 
-    def make(**settings: object) -> Observer:
+    def make(*, live_worker: bool = False, **settings: object) -> Observer:
         chosen = Settings(**settings)
         return Observer(
             RunDescription(
                 "http://server",
                 chosen.as_json(),
                 started_at="2026-01-01T00:00:00+00:00",
-                live_worker=False,
+                live_worker=live_worker,
             )
         )
 

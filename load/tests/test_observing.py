@@ -6,6 +6,7 @@ from onejob_contract.history import Outcome
 from onejob_load.batch import Incident, IncidentKind, Round, batch_from_json, batch_to_json
 
 GRANTED, BUSY, UNKNOWN = Outcome.GRANTED, Outcome.BUSY, Outcome.UNKNOWN
+PROCESSING, COMPLETED = Outcome.PROCESSING, Outcome.COMPLETED
 
 
 def test_a_lock_that_held_passes(observer, story):
@@ -64,6 +65,74 @@ def test_busy_on_a_free_session_is_a_violation(observer, story):
 
     (example,) = watching.snapshot()["violations"]["examples"]
     assert example["kind"] == "busy on a free session"
+
+
+def test_a_free_session_that_stays_busy_is_stuck(observer, story):
+    watching = observer()
+    told = story().publish(0, GRANTED, "j1").update(10, "j1")
+
+    watching.take(told.publish(20, BUSY).publish(900, BUSY).publish(1900, BUSY).batch(2000))
+    while_running = watching.snapshot()
+    watching.take(told.batch(2000, last=True))
+    watching.finish()
+
+    run = watching.snapshot()
+    (example,) = run["violations"]["examples"]
+    assert (while_running["verdict"], while_running["figures"]["stuck"]) == ("failed", 1)
+    assert (example["kind"], run["figures"]["stuck"]) == ("stuck session", 1)
+
+
+def test_a_free_session_that_was_busy_for_a_while_is_not_stuck(observer, story):
+    watching = observer()
+    told = story().publish(0, GRANTED, "j1").update(10, "j1").publish(20, BUSY)
+
+    told.publish(1900, BUSY).publish(1950, GRANTED, "j2")
+    watching.take(told.batch(2000, last=True))
+    watching.finish()
+
+    run = watching.snapshot()
+    (example,) = run["violations"]["examples"]
+    assert (example["kind"], run["figures"]["stuck"]) == ("busy on a free session", 0)
+
+
+def test_a_session_that_a_lost_publish_may_hold_is_not_stuck(observer, story):
+    watching = observer()
+    told = story().publish(0, GRANTED, "j1").update(10, "j1").publish(20, UNKNOWN)
+
+    watching.take(told.publish(30, BUSY).publish(1900, BUSY).batch(2000, last=True))
+    watching.finish()
+
+    run = watching.snapshot()
+    assert (run["verdict"], run["figures"]["stuck"]) == ("passed", 0)
+
+
+def test_a_job_that_outlives_its_time_is_stuck_and_said_so(observer, story):
+    watching = observer(live_worker=True, job_timeout=2.0)
+    told = story().publish(0, GRANTED, "j1").status(1900, PROCESSING, "j1").publish(1950, BUSY)
+    told.publish(0, GRANTED, "j2", session="t").status(1000, COMPLETED, "j2", session="t")
+
+    watching.take(told.batch(2000))
+    in_time = watching.snapshot()
+    watching.take(told.status(2100, PROCESSING, "j1").batch(2200, last=True))
+    watching.finish()
+
+    run = watching.snapshot()
+    (example,) = run["violations"]["examples"]
+    assert in_time["figures"]["stuck"] == 0
+    assert (run["verdict"], run["because"]) == ("failed", "threshold missed: stuck==0")
+    assert (example["kind"], example["session"]) == ("stuck session", "s")
+    assert "still processing 2.1 s after its grant" in example["explanation"]
+
+
+def test_a_worker_that_completed_nothing_makes_the_run_inconclusive(observer, story):
+    watching = observer(live_worker=True)
+
+    watching.take(story().publish(0, GRANTED, "j1").publish(20, BUSY).batch(40, last=True))
+    watching.finish()
+
+    run = watching.snapshot()
+    assert (run["verdict"], run["exit_code"]) == ("inconclusive", 3)
+    assert "does the server's own worker run" in run["because"]
 
 
 def test_busy_after_a_publish_of_unknown_outcome_is_none(observer, story):

@@ -19,6 +19,7 @@ BUDGET_S: Final = 5.0
 """Seconds of searching for one session; a harder one stays undecided."""
 EXPLAINED: Final = 5
 """How many violations are explained; the others are counted, since one cause often has many."""
+BUSY_WHEN_FREE: Final = "busy on a free session"
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,7 +170,7 @@ def _pending(operation: Operation) -> Operation | None:
 
 
 _KINDS: Final[Mapping[Outcome, str]] = {
-    Outcome.BUSY: "busy on a free session",
+    Outcome.BUSY: BUSY_WHEN_FREE,
     Outcome.COMPLETED: "wrong result",
     Outcome.NOT_FOUND: "lost job",
     Outcome.PROCESSING: "lost completion",

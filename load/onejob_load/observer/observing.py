@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import math
 from collections import Counter, deque
-from collections.abc import Iterable
-from dataclasses import asdict, dataclass, field
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass, field, replace
 from importlib.metadata import version
+from itertools import islice
 from typing import Any, Final
 
 from onejob_contract.history import Operation
 from onejob_load.batch import Batch, Health, IncidentKind, Round
 from onejob_load.conclusion import Evidence, Overall, conclude
 from onejob_load.observer.durations import Durations
-from onejob_load.observer.judging import Bench
+from onejob_load.observer.judging import BUSY_WHEN_FREE, EXPLAINED, Bench, Violation
 from onejob_load.observer.sharing import Sharing
+from onejob_load.observer.stuck import Stuck
 from onejob_load.observer.timeline import Timeline
 from onejob_load.thresholds import LATENCIES, Threshold, parse_thresholds
 
@@ -25,6 +27,7 @@ GONE_AFTER_S: Final = 3
 LATE_LOOP_S: Final = 0.025
 """An event loop that is this late at its 95th percentile measures itself, not the server."""
 BUSY_CPU_PERCENT: Final = 90.0
+STUCK: Final = "stuck session"
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +66,8 @@ class Observer:
         self._run = run
         self._timeline = Timeline()
         self._sharing = Sharing()
+        job_timeout = run.settings["job_timeout"]
+        self._stuck = Stuck(job_timeout if run.live_worker else None)
         self._benches: dict[str, Bench] = {}
         self._generators: dict[str, _Generator] = {}
         self._newest_rounds: deque[Round] = deque(maxlen=30)
@@ -112,7 +117,7 @@ class Observer:
         """Give all that is known as a JSON object: the page shows it, a report keeps it."""
         figures = self.figures()
         thresholds = [one.judge(figures) for one in self._run.thresholds()]
-        violations = [one for bench in self._benches.values() for one in bench.violations]
+        violations = list(self._violations())
         violated = sum(len(bench.violated) for bench in self._benches.values())
         conclusion = conclude(
             Evidence(
@@ -140,7 +145,7 @@ class Observer:
                 "sessions": violated,
                 "undecided": sum(bench.undecided for bench in self._benches.values()),
                 "judged": sum(bench.sessions for bench in self._benches.values()),
-                "examples": [one.as_json() for one in violations],
+                "examples": [one.as_json() for one in (*violations, *self._overdue())],
             },
             "figures": figures,
             "timeline": self._timeline.as_json(),
@@ -174,6 +179,7 @@ class Observer:
         answered = granted + busy
         figures: dict[str, float | None] = {
             "violations": sum(len(bench.violated) for bench in self._benches.values()),
+            "stuck": len(self._stuck.busy_for_good() | self._stuck.overdue().keys()),
             **{str(kind): timeline.incidents[kind] for kind in IncidentKind},
             "requests.count": timeline.samples,
             "requests.rate": timeline.samples / seconds,
@@ -211,6 +217,19 @@ class Observer:
     def _follow(self, operations: Iterable[Operation]) -> None:
         for operation in operations:
             self._sharing.follow(operation)
+            self._stuck.follow(operation)
+
+    def _violations(self) -> Iterator[Violation]:
+        """Give the violations, with those that lasted to the end under their own name."""
+        for_good = self._stuck.busy_for_good()
+        for bench in self._benches.values():
+            for one in bench.violations:
+                is_stuck = one.kind == BUSY_WHEN_FREE and one.session in for_good
+                yield replace(one, kind=STUCK) if is_stuck else one
+
+    def _overdue(self) -> Iterator[Violation]:
+        for session, explanation in islice(self._stuck.overdue().items(), EXPLAINED):
+            yield Violation(STUCK, session, explanation, ())
 
     def _round(self, one: Round) -> None:
         self._newest_rounds.append(one)
@@ -240,6 +259,8 @@ class Observer:
                     "last word"
                 )
         undecided = sum(bench.undecided for bench in self._benches.values())
+        if self._run.live_worker and not self._stuck.completed:
+            yield "no job was completed; does the server's own worker run?"
         if undecided:
             yield f"{undecided} sessions were too hard to judge in time"
         if self._pairs and self._overlapping < ENOUGH_OVERLAP * self._pairs:

@@ -29,6 +29,10 @@ class _Session:
         default_factory=lambda: defaultdict(_Contender)
     )
 
+    def held_so_far_ns(self) -> int:
+        """Give how long the session was held, with the hold that has not ended."""
+        return self.held_ns + (self.last_ns - self.since_ns if self.holder is not None else 0)
+
     def jain(self) -> float | None:
         """Give Jain's index over the success rates of the clients; None without competition."""
         rates = [one.granted / one.attempts for one in self.contenders.values()]
@@ -91,7 +95,7 @@ class Sharing:
         """Give the share of the time that contended sessions were held."""
         contended = [one for one in self._sessions.values() if one.busy]
         lived = sum(one.last_ns - one.first_ns for one in contended)
-        return min(1.0, sum(one.held_ns for one in contended) / lived) if lived else None
+        return min(1.0, sum(one.held_so_far_ns() for one in contended) / lived) if lived else None
 
     def hottest(self, count: int = 10) -> list[dict[str, Any]]:
         """Give the sessions with the most publishes."""
@@ -110,7 +114,7 @@ class Sharing:
             "session": name,
             "granted": session.granted,
             "busy": session.busy,
-            "utilisation": min(1.0, session.held_ns / lived) if lived else None,
+            "utilisation": min(1.0, session.held_so_far_ns() / lived) if lived else None,
             "hold_p50": session.holds.percentile(50),
         }
 

@@ -163,9 +163,11 @@ function showVerdict(run) {
 
 function showViolations(violations) {
   const section = document.getElementById("violations");
-  section.hidden = !violations.sessions;
-  // Drawn anew only when there are more, so that what a reader has opened stays open.
-  if (section.children.length === violations.examples.length) return;
+  section.hidden = !violations.examples.length;
+  // Drawn anew only when there are others, so that what a reader has opened stays open.
+  const shown = violations.examples.map((one) => `${one.kind} ${one.session}`).join();
+  if (section.dataset.shown === shown) return;
+  section.dataset.shown = shown;
   section.replaceChildren(...violations.examples.map((one) => element("div", { class: "card" },
     element("h2", {}, `${one.kind} in session ${one.session}`),
     element("p", {}, one.explanation),
@@ -188,7 +190,8 @@ function showTiles(figures) {
     tile(count(figures["races.count"]), "race rounds"),
     tile(seconds(figures["races.spread"]), "median spread of release"),
     tile(share(figures["races.overlap"]), "of racing pairs overlapped"),
-    tile(count(figures.violations), "sessions with a broken lock"));
+    tile(count(figures.violations), "sessions with a broken lock"),
+    tile(count(figures.stuck), "stuck sessions"));
 }
 
 function showTables(run) {

@@ -89,6 +89,7 @@ def _others(figures: dict[str, float | None]) -> Iterator[tuple[str, str]]:
         "races.count",
         "races.spread",
         "races.overlap",
+        "stuck",
         "unanswered",
         "refused",
         "failed",
