@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Final
 
 from onejob_contract.conversation import Budget, Conversation, Job, Racer, Seen
@@ -40,8 +41,9 @@ class Iut(Conversation):
         """
         if self.run.surroundings.update_status:
             url = url or self.new_url()
-            self.update(job, url).is_arranged(Answer.UPDATED)
-            return url
+            with suppress(Unobservable):  # the worker was faster
+                self.update(job, url).is_arranged(Answer.UPDATED)
+                return url
         return self._completed_by_worker(job)
 
     def completed_job(self, session: str | None = None) -> tuple[Job, str]:
