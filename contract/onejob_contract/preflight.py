@@ -163,6 +163,25 @@ def _who_completes(client: Client, job: str) -> tuple[bool, bool, str]:
     return live, True, "it answers"
 
 
+def watch_for_worker(client: Client, patience_s: float) -> float | None:
+    """Leave a job alone, and say after how many seconds the server's own worker completed it.
+
+    Returns None if that did not happen within `patience_s`; then the job is completed by us.
+    """
+    session = f"onejob-watch-{client.token}"
+    form = encode(publish_parts(session, small_png(1), small_jpeg(1)))
+    began = time.monotonic()
+    request = publish_request(form)
+    publish = client.recorded(Call.PUBLISH, client.send(request, WHO), WHO, session=session)
+    job = publish.granted_job
+    if job is None:
+        return None
+    if _worker_finishes(client, job, patience_s):
+        return time.monotonic() - began
+    client.update(job, f"https://results.example.com/{client.token}-watched.png", WHO)
+    return None
+
+
 def _worker_finishes(client: Client, job: str, patience_s: float) -> bool:
     deadline = time.monotonic() + patience_s
     pause = threading.Event()

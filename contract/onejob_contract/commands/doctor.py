@@ -19,6 +19,7 @@ from onejob_contract.preflight import (
     left_injected,
     look,
     must_be_whole,
+    watch_for_worker,
 )
 from onejob_contract.target import Target, UsageError, load_target, parse_url
 from onejob_contract.verdict import Exit
@@ -26,7 +27,7 @@ from onejob_contract.wire import Response
 
 _SLOW_S = 0.5
 _CLOCK_S = 5.0
-_PATIENCE_S = 10.0
+_PATIENCE_S = 5.0
 
 
 @click.command()
@@ -57,14 +58,17 @@ def doctor(url: str | None, target_file: Path | None, *, heal: bool) -> None:
         if heal:
             _heal(client)
         must_be_whole(target)
-        seen = look(client, min(_PATIENCE_S, target.job_timeout_s))
+        patience_s = min(_PATIENCE_S, target.job_timeout_s)
+        seen = look(client, patience_s)
+        skew_s = _clock_skew(seen.first_steps[0].exchange.response)
+        took_s = watch_for_worker(client, patience_s) if seen.surroundings.update_status else None
     except (NotJudgeable, HealFailed) as error:
         click.echo(f"no   {error}")
         sys.exit(Exit.NOT_JUDGED)
     finally:
         client.close()
     troubled = False
-    for mark, finding, advice in _findings(target, seen):
+    for mark, finding, advice in _findings(target, seen, took_s, skew_s):
         troubled |= mark == "no"
         click.echo(f"{mark:<4} {finding}")
         if advice:
@@ -84,7 +88,9 @@ def _heal(client: Client) -> None:
         click.echo(f"ok   healed: {left.told()}")
 
 
-def _findings(target: Target, seen: Preflight) -> Iterator[tuple[str, str, str]]:
+def _findings(
+    target: Target, seen: Preflight, worker_took_s: float | None, skew_s: float | None
+) -> Iterator[tuple[str, str, str]]:
     """Mark (ok, note, no), finding, advice."""
     around = seen.surroundings
     yield "ok", f"{target.origin} is reachable and speaks this API (server {seen.server})", ""
@@ -124,15 +130,18 @@ def _findings(target: Target, seen: Preflight) -> Iterator[tuple[str, str, str]]
             ),
             "let the kit reach /update_status, or start the worker",
         )
-    if around.live_worker:
+    if around.live_worker or worker_took_s is not None:
+        took = "" if worker_took_s is None else f" (one within {worker_took_s:.1f} s)"
         yield (
             "note",
-            "the server's own worker completes jobs",
+            f"the server's own worker completes jobs{took}",
             (
                 "stop it while the kit runs, or some locks end before they can be watched "
                 "(inconclusive)"
             ),
         )
+    elif around.update_status:
+        yield "ok", "no live worker was seen: the kit completes jobs through /update_status", ""
     for fault in target.faults.values():
         yield "ok", f"the fault {fault.name} is declared", ""
     if not target.faults:
@@ -141,11 +150,10 @@ def _findings(target: Target, seen: Preflight) -> Iterator[tuple[str, str, str]]
             "no faults are declared",
             "four documented failures of publish stay not-applicable; see docs/faults.md",
         )
-    skew = _clock_skew(seen.first_steps[0].exchange.response)
-    if skew is not None and abs(skew) > _CLOCK_S:
+    if skew_s is not None and abs(skew_s) > _CLOCK_S:
         yield (
             "note",
-            f"the server's clock is {skew:+.0f} s from ours",
+            f"the server's clock is {skew_s:+.0f} s from ours",
             "mind it when you look for requests in its log",
         )
     if target.upload_root is not None and not target.upload_root.is_dir():
@@ -157,6 +165,7 @@ def _findings(target: Target, seen: Preflight) -> Iterator[tuple[str, str, str]]
 
 
 def _clock_skew(response: Response | None) -> float | None:
+    """Give how many seconds the clock of a server that has just answered is ahead of ours."""
     date = response.header("Date") if response else None
     if date is None:
         return None
