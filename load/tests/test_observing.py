@@ -286,3 +286,17 @@ def test_a_batch_survives_its_way_through_json(story):
     batch = told.batch(20, last=True, incidents=(odd,), rounds=(race,))
 
     assert batch_from_json(batch_to_json(batch)) == batch
+
+
+def test_a_worker_nobody_heard_of_leaves_nothing_to_judge(observer, story):
+    watching = observer()
+    told = story().publish(0, GRANTED, "j1").publish(10, GRANTED, "j2").update(20, "j1")
+
+    watching.take(told.update(30, "j2").batch(40))
+    watching.lose("worker7")
+    watching.take(told.publish(50, GRANTED, "j3").publish(60, GRANTED, "j4").batch(70, last=True))
+    watching.finish()
+
+    run = watching.snapshot()
+    assert (run["verdict"], run["violations"]["sessions"]) == ("inconclusive", 0)
+    assert "worker7 was lost before its first word" in run["because"]

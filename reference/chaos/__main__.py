@@ -23,6 +23,7 @@ from stage import COMBINATIONS
 from onejob_contract.history import write_history
 
 FOUND, NOT_RUN = 1, 3
+_WIDTH = 120  # in a log, where nobody says how wide a line may be
 
 
 def main() -> int:
@@ -40,7 +41,7 @@ def main() -> int:
     if unknown := set(options.combinations) - set(names):
         parser.error(f"unknown {', '.join(unknown)}; known are {', '.join(names)}")
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    console = Console()
+    console = Console(width=None if sys.stdout.isatty() else _WIDTH)
     with tempfile.TemporaryDirectory() as temporary:
         base = options.keep or Path(temporary)
         base.mkdir(parents=True, exist_ok=True)

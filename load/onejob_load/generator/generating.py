@@ -49,6 +49,9 @@ class Generating:
         recorder = Recorder(clock, generator)
         self._run = Run(settings, target, token, clock, generator, requests, recorder)
         ContentionUser.run_ = self._run
+        # A first word before the first request: without it nobody would know what is missing, if
+        # this process were killed.
+        self._deliver(recorder.drain(Health(time.monotonic_ns(), 0, 0.0, 0)))
         self._cpu = _Cpu()
         self._pump = gevent.spawn(self._hand_on)
 

@@ -8,7 +8,6 @@ import datetime
 import logging
 import sys
 import tempfile
-import time
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -29,6 +28,7 @@ from onejob_load.generator import preparing
 from onejob_load.generator.generating import Generating
 from onejob_load.generator.observer_process import ObserverDied, ObserverProcess
 from onejob_load.generator.preparing import NotReady
+from onejob_load.generator.roll import Roll
 from onejob_load.generator.shapes import PlannedShape
 from onejob_load.generator.users import USERS
 from onejob_load.page.blueprint import page_blueprint, with_link
@@ -39,8 +39,6 @@ from onejob_load.settings import Settings, SettingsError
 
 _BATCH: Final = "onejob-batch"
 _STOP: Final = "onejob-stop"
-_SILENT_S: Final = 6.0
-"""A worker that hands on nothing for so long is lost; it does so twice a second."""
 _SHAPE_SECONDS: Final = 60.0
 
 logger = logging.getLogger(__name__)
@@ -110,8 +108,8 @@ class _Leader:
         self._ready: tuple[Settings, Target] | None = None
         self._exit: Exit | None = None
         self._running = False
-        self._heard: dict[str, float] = {}
-        self._ended: set[str] = set()
+        self._roll = Roll()
+        self._held: list[dict[str, Any]] = []
         self._generating: Generating | None = None
         runner = environment.runner
         if isinstance(runner, LocalRunner):
@@ -120,6 +118,7 @@ class _Leader:
             runner.register_message(_BATCH, self._on_batch)
             gevent.spawn(self._watch)
         events: Any = environment.events
+        events.worker_connect.add_listener(self._expect)
         events.test_start.add_listener(self._begin)
         events.test_stop.add_listener(self._end)
         events.quitting.add_listener(self._quit)
@@ -180,7 +179,7 @@ class _Leader:
             raise RuntimeError("a run starts only after prepare")
         settings, target = self._ready
         self._running = True
-        self._heard, self._ended = {}, set()
+        self._roll, self._held = Roll(_workers(self._environment)), []
         self._files.close()
         folder = self._files.enter_context(tempfile.TemporaryDirectory(prefix="onejob-load-"))
         self._history = Path(folder) / "history.jsonl"
@@ -196,27 +195,32 @@ class _Leader:
         if self._generating is not None:
             self._generating.begin(settings, target, _options(self._environment).run_token)
 
+    def _expect(self, client_id: str, **_: Any) -> None:
+        """Wait for the first word of a worker that connects in mid-run."""
+        if self._running:
+            self._roll.expect(client_id)
+
     def _on_batch(self, msg: Any, **_: Any) -> None:
-        self._note(msg.data["generator"], last=msg.data["last"])
-        self._observer.tell("batch", msg.data)
+        self._roll.hear(msg.node_id, msg.data["generator"], last=msg.data["last"])
+        self._held.append(msg.data)
+        self._hand_on()
 
     def _take(self, batch: Batch) -> None:
-        self._note(batch.generator, last=batch.last)
         self._observer.tell("batch", batch_to_json(batch))
 
-    def _note(self, generator: str, *, last: bool) -> None:
-        self._heard[generator] = time.monotonic()
-        if last:
-            self._ended.add(generator)
+    def _hand_on(self) -> None:
+        if self._roll.is_complete:
+            for batch in self._held:
+                self._observer.tell("batch", batch)
+            self._held = []
 
     def _watch(self) -> None:
         while True:
             gevent.sleep(1.0)
-            for generator, heard in list(self._heard.items()):
-                if generator not in self._ended and time.monotonic() - heard > _SILENT_S:
-                    logger.error("the Locust worker %s was lost", generator)
-                    self._ended.add(generator)
-                    self._observer.tell("lost", generator)
+            for name in self._roll.lost():
+                logger.error("the Locust worker %s was lost", name)
+                self._observer.tell("lost", name)
+            self._hand_on()
 
     def _end(self, **_: Any) -> None:
         if not self._running:
@@ -249,7 +253,7 @@ class _Leader:
         runner = self._environment.runner
         if isinstance(runner, MasterRunner):
             runner.send_message(_STOP)
-        while any(generator not in self._ended for generator in self._heard):
+        while not self._roll.is_over:
             gevent.sleep(0.05)
 
     def _quit(self, **_: Any) -> None:
@@ -263,6 +267,15 @@ class _Leader:
 def _options(environment: Environment) -> argparse.Namespace:
     """Give what the command line asks for; Locust has parsed it before it fires any event."""
     return cast("argparse.Namespace", environment.parsed_options)
+
+
+def _workers(environment: Environment) -> list[str]:
+    """Give the Locust workers that a run begins with."""
+    runner = environment.runner
+    if not isinstance(runner, MasterRunner):
+        return []
+    clients = runner.clients
+    return [one.id for one in (*clients.ready, *clients.spawning, *clients.running)]
 
 
 def _plan(settings: Settings, options: Any, form: Mapping[str, str]) -> Plan | None:

@@ -87,6 +87,13 @@ class Bench:
         self._feed(one for one in pending if one is not None)
         self._waiting.clear()
 
+    def void(self) -> None:
+        """Judge nothing: somebody of whom nothing is known shared the sessions."""
+        self._cut = True
+        self.violations, self.violated, self.undecided = [], set(), 0
+        self._judges.clear()
+        self._waiting.clear()
+
     def finish(self) -> list[Operation]:
         """Judge everything as a whole history; give what settled with it."""
         settled = [] if self._cut else self._settle(math.inf)

@@ -75,6 +75,7 @@ class Observer:
         self._spreads = Durations()
         self._overlapping = 0
         self._pairs = 0
+        self._unheard: list[str] = []
         self._finished = False
 
     def take(self, batch: Batch) -> None:
@@ -99,9 +100,17 @@ class Observer:
         self._follow(bench.take(batch.generator, operations, watermark))
 
     def lose(self, name: str) -> None:
-        """Take note that a generator died without saying so."""
+        """Take note that a generator died without saying so.
+
+        One that nobody has heard of may have done anything anywhere: nothing is judged any more.
+        """
         generator = self._generators.get(name)
-        if generator is not None and not generator.ended and not generator.lost:
+        if generator is None:
+            self._unheard.append(name)
+            self._stuck = Stuck(None)
+            for bench in self._benches.values():
+                bench.void()
+        elif not generator.ended and not generator.lost:
             generator.lost = True
             self._benches[generator.clock].lose(name)
 
@@ -212,6 +221,8 @@ class Observer:
     def _bench(self, clock: str) -> Bench:
         if clock not in self._benches:
             self._benches[clock] = Bench(live_worker=self._run.live_worker)
+            if self._unheard:
+                self._benches[clock].void()
         return self._benches[clock]
 
     def _follow(self, operations: Iterable[Operation]) -> None:
@@ -240,6 +251,8 @@ class Observer:
 
     def _health(self, generator: _Generator, batch: Batch) -> None:
         generator.health = batch.health
+        if not batch.health.users:
+            return
         generator.batches += 1
         generator.lag.add(batch.health.lag_ns / 1e9)
         generator.cpu_total += batch.health.cpu_percent
@@ -252,6 +265,11 @@ class Observer:
         unanswered = timeline.incidents["refused"] + timeline.incidents["unanswered"]
         if unanswered and silent >= GONE_AFTER_S:
             yield f"the target stopped answering {timeline.last_answer_second} s into the run"
+        for name in self._unheard:
+            yield (
+                f"the Locust worker {name} was lost before its first word; what it did is unknown, "
+                "so nothing is judged"
+            )
         for name, one in self._generators.items():
             if one.lost:
                 yield (
