@@ -6,6 +6,7 @@ python load/benchmarks/generate.py bare|ours|stampede URL USERS SECONDS
 from __future__ import annotations
 
 import json
+import os
 import sys
 import tempfile
 import time
@@ -52,6 +53,7 @@ def main(kind: str, url: str, users: int, seconds: float) -> dict[str, Any]:
     environment = Environment(user_classes=[user], host=url)
     runner = environment.create_local_runner()
     observer = ObserverProcess() if kind in _OURS else None
+    _keep_to_one_core()
 
     def deliver(batch: Batch) -> None:
         if observer is not None:
@@ -91,6 +93,12 @@ def main(kind: str, url: str, users: int, seconds: float) -> dict[str, Any]:
         "because": snapshot.get("because"),
         "figures": snapshot.get("figures"),
     }
+
+
+def _keep_to_one_core() -> None:
+    """Leave the other cores to the server and to the observer, where the system knows how."""
+    if hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
 
 
 if __name__ == "__main__":
