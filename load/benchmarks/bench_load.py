@@ -2,9 +2,9 @@
 
     python load/benchmarks/bench_load.py [--rounds N] [--seconds S] [--operations N]
 
-Prints what it measured and exits 1 where a limit is missed.  The generator keeps to one core; server
-and observer share the others, so two free cores are needed for a fair rate.  Beside the rate stands
-the one per second of the generator's own CPU time: what a core generates on a busy machine.
+Prints what it measured and exits 1 where a limit is missed.  The generator keeps to one core,
+server and observer share the others: two idle cores are needed for a fair rate.  Beside it stands
+the rate per second of the generator's own CPU time: what a core generates on a busy machine.
 """
 
 from __future__ import annotations

@@ -13,7 +13,7 @@ from types import TracebackType
 from cluster import Cluster
 from service import Service, own_postgresql, own_rabbitmq, own_redis
 
-_DISK = "size=32m,nr_inodes=4k"
+DISK = "size=32m,nr_inodes=4k"
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +46,8 @@ class Stage:
 
     `services` are by role: `lock`, `database`, `broker`, as far as the combination needs them.
     `through` says at which port the cluster finds a service. Uploads and SQLite are each on a
-    small file system of their own where the machine allows it (Linux, root).
+    small file system of their own where the machine allows it (Linux, root); `disk` are their
+    mount options.
     """
 
     def __init__(
@@ -56,6 +57,7 @@ class Stage:
         *,
         lease: float,
         workers: int,
+        disk: str = DISK,
         through: Callable[[Service], int] = lambda service: service.port,
     ) -> None:
         self.combination = combination
@@ -64,6 +66,7 @@ class Stage:
         self.services: dict[str, Service] = {}
         self.cluster: Cluster
         self._workers = workers
+        self._disk = disk
         self._through = through
         self._stack = ExitStack()
 
@@ -94,7 +97,7 @@ class Stage:
         for name in ("files", "data"):
             disk = self.folder / name
             disk.mkdir()
-            if _mount(disk):
+            if _mount(disk, self._disk):
                 stack.callback(_unmount, disk)
         (self.folder / "files" / "uploads").mkdir()
         makers = {
@@ -129,9 +132,9 @@ class Stage:
         }
 
 
-def _mount(disk: Path) -> bool:
+def _mount(disk: Path, options: str) -> bool:
     """Put a small file system there, if we may."""
-    command = ["mount", "-t", "tmpfs", "-o", _DISK, "tmpfs", str(disk)]
+    command = ["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(disk)]
     if os.geteuid() != 0:
         return False
     return subprocess.run(command, check=False, capture_output=True).returncode == 0

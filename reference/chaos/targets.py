@@ -1,6 +1,6 @@
 """Judge the reference under the faults that its target files declare.
 
-    python reference/chaos/targets.py [--run COMMAND] [--workers N] [COMBINATION ...]
+    python reference/chaos/targets.py [--run COMMAND] [--workers N] [--disk OPTIONS] [COMBINATION ...]
 
 Sets each combination up, runs `onejob check` (or COMMAND, with STAGE and URL in its environment;
 try `bash`) and takes it down. Exits with the largest exit code of the runs, 3 if one could not
@@ -18,7 +18,7 @@ from pathlib import Path
 
 from rich.console import Console
 from service import MissingProgramError
-from stage import COMBINATIONS, Combination, Stage
+from stage import COMBINATIONS, DISK, Combination, Stage
 
 LEASE_S = 10.0
 NOT_RUN = 3
@@ -44,6 +44,13 @@ def main() -> int:
     parser.add_argument("combinations", nargs="*", metavar="COMBINATION", default=names)
     parser.add_argument("--run", metavar="COMMAND", help="run this instead of onejob check")
     parser.add_argument("--workers", type=int, default=2, help="live workers (default 2)")
+    parser.add_argument(
+        "--disk",
+        default=DISK,
+        metavar="OPTIONS",
+        help="mount options of the small disks; a thorough run needs size=1g,nr_inodes=1m "
+        f"(default {DISK})",
+    )
     options = parser.parse_args()
     if unknown := set(options.combinations) - set(names):
         parser.error(f"unknown {', '.join(unknown)}; known are {', '.join(names)}")
@@ -52,20 +59,22 @@ def main() -> int:
     for combination in COMBINATIONS:
         if combination.name in options.combinations:
             console.rule(combination.name)
-            codes[combination.name] = _judged(combination, options.run, options.workers, console)
+            codes[combination.name] = _judged(combination, options, console)
     for name, code in codes.items():
         console.print(f"{name}: exit code {code}")
     return max(codes.values())
 
 
-def _judged(combination: Combination, command: str | None, workers: int, console: Console) -> int:
+def _judged(combination: Combination, options: argparse.Namespace, console: Console) -> int:
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         folder.chmod(0o711)  # PostgreSQL and RabbitMQ run as other users
         try:
-            with Stage(combination, folder, lease=LEASE_S, workers=workers) as stage:
+            with Stage(
+                combination, folder, lease=LEASE_S, workers=options.workers, disk=options.disk
+            ) as stage:
                 environment = os.environ | stage.environment
-                told = command or _check(combination, stage.cluster.url)
+                told = options.run or _check(combination, stage.cluster.url)
                 done = subprocess.run(
                     told,
                     shell=isinstance(told, str),

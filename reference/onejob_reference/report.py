@@ -5,6 +5,7 @@ from __future__ import annotations
 import enum
 import random
 import threading
+from pathlib import Path
 
 import requests
 import structlog
@@ -25,13 +26,20 @@ class Answer(enum.Enum):
 
 
 class Reporter:
-    """Reports to the server at `url`; `stop` ends the retries, and the lease hands the job on."""
+    """Reports to the server at `url`; `stop` ends the retries, and the lease hands the job on.
 
-    def __init__(self, url: str, secret: str, stop: threading.Event) -> None:
+    `authorities` is a file of the certificates to trust instead of the public authorities'.
+    """
+
+    def __init__(
+        self, url: str, secret: str, stop: threading.Event, authorities: Path | None = None
+    ) -> None:
         self._endpoint = f"{url.rstrip('/')}/update_status"
         self._stop = stop
         self._session = requests.Session()
         self._session.trust_env = False  # a proxy meant for the internet has no part in this
+        if authorities is not None:
+            self._session.verify = str(authorities)
         if secret:
             self._session.headers["Authorization"] = f"Bearer {secret}"
 
@@ -61,6 +69,9 @@ class Reporter:
                 timeout=_TIMEOUT_S,
                 allow_redirects=False,
             )
+        except requests.exceptions.SSLError:
+            log.warning("no trust in the server's certificate; see --authorities", job=job_id)
+            return None
         except requests.RequestException as failure:
             log.warning("report not answered", reason=type(failure).__name__, job=job_id)
             return None

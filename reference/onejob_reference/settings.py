@@ -109,6 +109,14 @@ class Settings:
         default="http://127.0.0.1:5000",
         metadata=_explained(WORKER, "Where workers reach the server."),
     )
+    authorities: Path | None = field(
+        default=None,
+        metadata=_explained(
+            WORKER,
+            "Certificates to trust when the server speaks https, such as its own. "
+            "Default: those of the public authorities.",
+        ),
+    )
     result_url: str = field(
         default="",
         metadata=_explained(

@@ -39,7 +39,7 @@ def work(settings: Settings, stop: threading.Event) -> None:
         uploads,
         decoder,
         Results(settings.result_root, settings.result_url or settings.url),
-        Reporter(settings.url, settings.update_secret, stop),
+        Reporter(settings.url, settings.update_secret, stop, settings.authorities),
         max_attempts=settings.max_attempts,
     )
     sweeper = Sweeper(claims, uploads)

@@ -4,19 +4,15 @@ from __future__ import annotations
 
 import http.client
 import json
-import os
-import signal
 import socket
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from processes import Served, end, ready_line, serving, start
 
 from onejob_fixtures.forms import encode, publish_parts
 from onejob_fixtures.images import small_jpeg, small_png
@@ -25,84 +21,16 @@ MIB = 2**20
 THREADS = 3
 
 
-@dataclass(frozen=True, slots=True)
-class Served:
-    """A running `onejob serve` and what its worker needs to know."""
-
-    process: subprocess.Popen[str]
-    port: int
-    settings: dict[str, str]
-    log: Path
-
-    def ask(self, method: str, path: str, body: bytes | None = None, kind: str = "") -> bytes:
-        """One request on a connection of its own; returns `STATUS BODY`."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
-        headers = {"Content-Type": kind, "X-Onejob-Request": "run-1"} if kind else {}
-        connection.request(method, path, body, headers)
-        with connection.getresponse() as answer:
-            told = f"{answer.status} ".encode() + answer.read().strip()
-        connection.close()
-        return told
-
-    def publish(self, session: str) -> bytes:
-        form = encode(publish_parts(session, small_png(1), small_jpeg(2)))
-        return self.ask("POST", "/publish", form.body, form.content_type)
-
-    def send(self, raw: bytes) -> socket.socket:
-        connection = socket.create_connection(("127.0.0.1", self.port), timeout=30)
-        connection.sendall(raw)
-        return connection
-
-
-def _start(command: str, settings: dict[str, str], log: Path) -> subprocess.Popen[str]:
-    program = f"from onejob_reference.commands import {command}; {command}()"
-    with log.open("a") as file:
-        return subprocess.Popen(
-            [sys.executable, "-c", program],
-            env=os.environ | settings,
-            stdout=subprocess.PIPE,
-            stderr=file,
-            text=True,
-        )
-
-
-def _ready_line(process: subprocess.Popen[str]) -> str:
-    assert process.stdout is not None
-    return process.stdout.readline().strip()
-
-
-def _end(process: subprocess.Popen[str]) -> int:
-    process.send_signal(signal.SIGTERM)
-    try:
-        return process.wait(20)
-    finally:
-        process.kill()
-        if process.stdout is not None:
-            process.stdout.close()
-
-
 @pytest.fixture
 def served(tmp_path: Path) -> Iterator[Served]:
-    (tmp_path / "uploads").mkdir()
-    settings = {
-        "ONEJOB_DATABASE": f"sqlite:///{tmp_path / 'jobs.sqlite3'}",
-        "ONEJOB_UPLOAD_ROOT": str(tmp_path / "uploads"),
-        "ONEJOB_RESULT_ROOT": str(tmp_path / "results"),
-        "ONEJOB_BIND": "127.0.0.1:0",
-        "ONEJOB_THREADS": str(THREADS),
-        "ONEJOB_MAX_UPLOAD": str(60 * MIB),
-    }
-    log = tmp_path / "serve.log"
-    process = _start("serve", settings, log)
-    url = _ready_line(process).removeprefix("listening on ")
-    yield Served(process, int(url.rpartition(":")[2]), settings | {"ONEJOB_URL": url}, log)
-    if process.poll() is None:
-        _end(process)
+    limits = {"ONEJOB_THREADS": str(THREADS), "ONEJOB_MAX_UPLOAD": str(60 * MIB)}
+    with serving(tmp_path, **limits) as served:
+        yield served
 
 
 def test_two_processes_take_a_job_from_publish_to_picture(served: Served, tmp_path: Path) -> None:
-    worker = _start("worker", served.settings, tmp_path / "worker.log")
-    assert _ready_line(worker) == f"working for {served.settings['ONEJOB_URL']}"
+    worker = start("worker", served.settings, tmp_path / "worker.log")
+    assert ready_line(worker) == f"working for {served.settings['ONEJOB_URL']}"
     job_id = json.loads(served.publish("alice").removeprefix(b"200 "))["jobId"]
 
     deadline = time.monotonic() + 30
@@ -113,8 +41,8 @@ def test_two_processes_take_a_job_from_publish_to_picture(served: Served, tmp_pa
     url = json.loads(told.removeprefix(b"200 "))["image_url"]
     path = url.removeprefix(served.settings["ONEJOB_URL"])
     assert served.ask("GET", path).startswith(b"200 \x89PNG")
-    assert _end(worker) == 0
-    assert _end(served.process) == 0
+    assert end(worker) == 0
+    assert end(served.process) == 0
     entries = [json.loads(line) for line in served.log.read_text().splitlines()]
     assert {"session": "alice", "job": job_id, "request": "run-1"}.items() <= next(
         entry for entry in entries if entry.get("path") == "/publish"
@@ -128,8 +56,7 @@ def _peak_memory(pid: int) -> int:
 
 
 def test_a_large_upload_does_not_sit_in_memory(served: Served) -> None:
-    children = Path(f"/proc/{served.process.pid}/task/{served.process.pid}/children")
-    pid = int(children.read_text().split()[0])
+    (pid,) = served.children()
     served.publish("warm")
     before = _peak_memory(pid)
     form = encode(publish_parts("large", small_png(1), small_jpeg(2)))
@@ -211,7 +138,7 @@ def test_requests_in_flight_survive_a_graceful_stop(served: Served) -> None:
     with ThreadPoolExecutor(THREADS) as clients:
         running = [clients.submit(publish_until_told_to_go, number) for number in range(THREADS)]
         everybody_publishes.wait(30)
-        assert _end(served.process) == 0
+        assert end(served.process) == 0
         answered = [answer for client in running for answer in client.result()]
 
     assert set(answered) == {200}
