@@ -1,6 +1,6 @@
 """Judge the reference under the faults that its target files declare.
 
-    python reference/chaos/targets.py [--run COMMAND] [--workers N] [--disk OPTIONS] [COMBINATION ...]
+    python reference/chaos/targets.py [--run COMMAND] [COMBINATION ...]
 
 Sets each combination up, runs `onejob check` (or COMMAND, with STAGE and URL in its environment;
 try `bash`) and takes it down. Exits with the largest exit code of the runs, 3 if one could not
@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -54,6 +55,7 @@ def main() -> int:
     options = parser.parse_args()
     if unknown := set(options.combinations) - set(names):
         parser.error(f"unknown {', '.join(unknown)}; known are {', '.join(names)}")
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     console = Console()
     codes = {}
     for combination in COMBINATIONS:

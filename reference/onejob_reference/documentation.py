@@ -14,6 +14,8 @@ from swagger_ui_bundle import swagger_ui_path  # type: ignore[import-untyped]
 _HERE = Path(__file__)
 _INSTALLED = _HERE.parents[1] / "onejob_spec" / "openapi.yaml"
 _IN_THE_REPOSITORY = _HERE.parents[2] / "spec" / "openapi.yaml"
+_DEFAULT_SERVER = "url: http://127.0.0.1:5000\n    description: The document's default port."
+_THIS_SERVER = "url: ..\n    description: This server."
 _PAGE = """<!doctype html>
 <html lang="en">
 <meta charset="utf-8">
@@ -43,6 +45,8 @@ def documentation() -> Blueprint:
     def contract_for_the_page() -> ResponseReturnValue:
         # The packaged Swagger UI shows nothing that calls itself 3.1, and shows this as 3.0 well.
         shown = specification.replace("openapi: 3.1.0", "openapi: 3.0.3", 1)
+        # What is tried out on the page goes to this server, not to the document's default port.
+        shown = shown.replace(_DEFAULT_SERVER, _THIS_SERVER, 1)
         return Response(shown, mimetype="application/yaml")
 
     @routes.get("/docs/<name>")

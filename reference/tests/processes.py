@@ -107,3 +107,14 @@ def serving(folder: Path, **settings: str) -> Iterator[Served]:
     finally:
         if process.poll() is None:
             end(process)
+
+
+@contextmanager
+def working(settings: dict[str, str], log: Path) -> Iterator[subprocess.Popen[str]]:
+    """Let a worker work."""
+    process = start("worker", settings, log)
+    try:
+        yield process
+    finally:
+        if process.poll() is None:
+            end(process)

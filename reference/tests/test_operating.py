@@ -12,9 +12,10 @@ import subprocess
 import time
 import urllib.request
 from pathlib import Path
+from typing import Any
 
 import pytest
-from processes import end, ready_line, serving, small_form, start
+from processes import end, ready_line, serving, small_form, start, working
 
 IN_CI = os.environ.get("CI") == "true"
 
@@ -46,10 +47,10 @@ def _certificate(folder: Path) -> tuple[Path, Path]:
 def test_a_job_over_tls_from_publish_to_picture(tmp_path: Path) -> None:
     certificate, key = _certificate(tmp_path)
     files = {"ONEJOB_CERTIFICATE": str(certificate), "ONEJOB_PRIVATE_KEY": str(key)}
-    with serving(tmp_path, **files) as served:
+    trust = {"ONEJOB_AUTHORITIES": str(certificate)}
+    log = tmp_path / "worker.log"
+    with serving(tmp_path, **files) as served, working(served.settings | trust, log) as worker:
         url = served.settings["ONEJOB_URL"]
-        trust = {"ONEJOB_AUTHORITIES": str(certificate)}
-        worker = start("worker", served.settings | trust, tmp_path / "worker.log")
         context = ssl.create_default_context(cafile=str(certificate))
         assert url.startswith("https://")
         assert ready_line(worker) == f"working for {url}"
@@ -63,13 +64,12 @@ def test_a_job_over_tls_from_publish_to_picture(tmp_path: Path) -> None:
         told: dict[str, str] = {}
         deadline = time.monotonic() + 30
         while told.get("status") != "completed":
-            assert time.monotonic() < deadline, (tmp_path / "worker.log").read_text()
+            assert time.monotonic() < deadline, log.read_text()
             time.sleep(0.02)
             with urllib.request.urlopen(f"{url}/status/{job_id}", context=context) as answer:  # noqa: S310
                 told = json.load(answer)
         with urllib.request.urlopen(told["image_url"], context=context) as answer:  # noqa: S310
             assert answer.read(4) == b"\x89PNG"
-        assert end(worker) == 0
 
 
 def test_a_certificate_without_its_key_is_told(tmp_path: Path) -> None:
@@ -150,17 +150,25 @@ def test_the_documentation_opens_in_a_browser(tmp_path: Path) -> None:
     with serving(tmp_path) as served:
         driver = webdriver.Chrome(options=options, service=service)
         try:
+
+            def find(selector: str, count: int = 1) -> list[Any]:
+                deadline = time.monotonic() + 30
+                while len(found := driver.find_elements("css selector", selector)) < count:
+                    assert time.monotonic() < deadline, f"{selector}: {driver.page_source[:2000]}"
+                    time.sleep(0.1)
+                return found
+
             driver.get(f"{served.settings['ONEJOB_URL']}/docs")
-            deadline = time.monotonic() + 30
-            while len(shown := driver.find_elements("css selector", ".opblock-summary-path")) < 4:
-                assert time.monotonic() < deadline, driver.page_source[:2000]
-                time.sleep(0.1)
-            paths = {element.text for element in shown}
+            paths = {element.text for element in find(".opblock-summary-path", 4)}
+            for button in (".opblock-summary", ".try-out__btn", ".execute"):
+                find(button)[0].click()
+            tried_out = find(".live-responses-table .response-col_status")[-1].text
             complaints = [one for one in driver.get_log("browser") if one["level"] == "SEVERE"]
             driver.save_screenshot(str(tmp_path / "docs.png"))
         finally:
             driver.quit()
             service.process.wait(timeout=30)
 
+    assert tried_out.startswith("200")
     assert paths == {"/health", "/publish", "/status/{jobId}", "/update_status"}
     assert [one for one in complaints if "favicon" not in one["message"]] == []

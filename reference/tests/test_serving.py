@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from processes import Served, end, ready_line, serving, start
+from processes import Served, end, ready_line, serving, working
 
 from onejob_fixtures.forms import encode, publish_parts
 from onejob_fixtures.images import small_jpeg, small_png
@@ -29,19 +29,19 @@ def served(tmp_path: Path) -> Iterator[Served]:
 
 
 def test_two_processes_take_a_job_from_publish_to_picture(served: Served, tmp_path: Path) -> None:
-    worker = start("worker", served.settings, tmp_path / "worker.log")
-    assert ready_line(worker) == f"working for {served.settings['ONEJOB_URL']}"
-    job_id = json.loads(served.publish("alice").removeprefix(b"200 "))["jobId"]
+    with working(served.settings, tmp_path / "worker.log") as worker:
+        assert ready_line(worker) == f"working for {served.settings['ONEJOB_URL']}"
+        job_id = json.loads(served.publish("alice").removeprefix(b"200 "))["jobId"]
 
-    deadline = time.monotonic() + 30
-    while b"completed" not in (told := served.ask("GET", f"/status/{job_id}")):
-        assert time.monotonic() < deadline, told
-        time.sleep(0.02)
+        deadline = time.monotonic() + 30
+        while b"completed" not in (told := served.ask("GET", f"/status/{job_id}")):
+            assert time.monotonic() < deadline, told
+            time.sleep(0.02)
 
-    url = json.loads(told.removeprefix(b"200 "))["image_url"]
-    path = url.removeprefix(served.settings["ONEJOB_URL"])
-    assert served.ask("GET", path).startswith(b"200 \x89PNG")
-    assert end(worker) == 0
+        url = json.loads(told.removeprefix(b"200 "))["image_url"]
+        path = url.removeprefix(served.settings["ONEJOB_URL"])
+        assert served.ask("GET", path).startswith(b"200 \x89PNG")
+        assert end(worker) == 0
     assert end(served.process) == 0
     entries = [json.loads(line) for line in served.log.read_text().splitlines()]
     assert {"session": "alice", "job": job_id, "request": "run-1"}.items() <= next(
