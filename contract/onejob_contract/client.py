@@ -213,6 +213,22 @@ class Client:
             if said and not said.strip().startswith(_MAY_COME_UNASKED):
                 self.out_of_turn.append((kept.last_request, said))
 
+    def hot_connection(self, deadline: float) -> Connection:
+        """A connection that a request can be held back on. Raises WireError.
+
+        A new one over TLS is used once before: the handshakes of others may need the threads that
+        requests which are held back take.
+        """
+        connection = self.connection(deadline)
+        if self.target.origin.scheme != "https" or connection.is_reused or not self.keep_alive:
+            return connection
+        connection.send(self.stamped(Request("GET", "/health"), "warm-up"), deadline)
+        connection.receive(deadline)
+        if connection.recycle():
+            return connection
+        connection.close()
+        return Connection(self.target.origin, deadline)
+
     def give_back(self, connection: Connection, *, reusable: bool) -> None:
         """Keep a connection for the next request, or close it."""
         if reusable and self.keep_alive and connection.recycle():

@@ -106,6 +106,11 @@ def _first(client: Client, url: str) -> Step:
     """The very first request, whose failure says most."""
     step = client.recorded(Call.HEALTH, client.send(Request("GET", "/health"), WHO), WHO)
     exchange = step.exchange
+    if "CERTIFICATE_VERIFY_FAILED" in exchange.detail:
+        raise NotJudgeable(
+            f"{url} has a certificate that nobody here trusts: {exchange.detail}. If it is your "
+            "own, set SSL_CERT_FILE to the file of the certificate."
+        )
     if exchange.trouble is Trouble.REFUSED:
         raise NotJudgeable(
             f"{url} cannot be reached: {exchange.detail}. Is the server running, and on this port?"

@@ -35,6 +35,8 @@ def rendezvous(client: Client, requests: Sequence[tuple[Request, str]]) -> list[
     deadline = time.monotonic() + client.target.response_timeout_s
     runners = [_Runner(client, request, who, deadline) for request, who in requests]
     for runner in runners:
+        runner.connect()
+    for runner in runners:
         runner.prepare()
     for runner in runners:
         runner.release()
@@ -109,10 +111,17 @@ class _Runner:
         self._detail = ""
         self.connection: Connection | None = None
 
-    def prepare(self) -> None:
+    def connect(self) -> None:
         try:
-            self.connection = self._client.connection(self._deadline)
-            self._invoked = self._released = time.monotonic_ns()
+            self.connection = self._client.hot_connection(self._deadline)
+        except WireError as error:
+            self._fail(error)
+
+    def prepare(self) -> None:
+        if self.connection is None:
+            return
+        self._invoked = self._released = time.monotonic_ns()
+        try:
             self.connection.send_head(self._request, self._deadline)
         except WireError as error:
             self._fail(error)

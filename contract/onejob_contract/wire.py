@@ -147,7 +147,7 @@ class Connection:
         self._origin = origin
         self._parser = h11.Connection(h11.CLIENT, max_incomplete_event_size=MAX_HEADER_BYTES)
         self._tail = b""
-        self._reused = False
+        self.is_reused = False
         self._answered = False
         self.last_used = time.monotonic()
         self.last_request = "nothing"
@@ -209,7 +209,7 @@ class Connection:
         except h11.RemoteProtocolError as error:
             if not self._answered:
                 raise WireError(
-                    Trouble.STALE if self._reused else Trouble.CLOSED,
+                    Trouble.STALE if self.is_reused else Trouble.CLOSED,
                     "the server closed the connection without an answer",
                 ) from None
             raise WireError(Trouble.NOT_HTTP, f"the answer is no valid HTTP: {error}") from None
@@ -226,7 +226,7 @@ class Connection:
             self._parser.start_next_cycle()
         except h11.LocalProtocolError:
             return False
-        self._reused = True
+        self.is_reused = True
         return True
 
     def unasked(self) -> bytes | None:
@@ -286,7 +286,7 @@ class Connection:
             what = "the answer did not end" if self._answered else "no answer"
             raise WireError(Trouble.TIMED_OUT, f"{what} within the deadline") from None
         except OSError as error:
-            trouble = Trouble.STALE if self._reused and not self._answered else Trouble.CLOSED
+            trouble = Trouble.STALE if self.is_reused and not self._answered else Trouble.CLOSED
             raise WireError(trouble, f"the connection broke: {error.strerror or error}") from None
         self._answered = self._answered or bool(data)
         return data

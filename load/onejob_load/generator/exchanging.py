@@ -110,7 +110,9 @@ class Exchanger:
         racers = [_Racer(self._recorder, self._publish(session, one)) for one in who]
         try:
             for racer in racers:
-                racer.prepare(self._connections)
+                racer.connect(self._connections, self._requests.health(racer.planned.who))
+            for racer in racers:
+                racer.prepare()
             for racer in racers:
                 racer.release()
             readers = [gevent.spawn(racer.receive) for racer in racers]
@@ -271,10 +273,18 @@ class _Racer:
         self.detail = ""
         self.reusable = False
 
-    def prepare(self, connections: Connections) -> None:
-        """Send all but the last byte."""
+    def connect(self, connections: Connections, harmless: bytes) -> None:
+        """Get a connection that has carried a request, or can carry one at once."""
         try:
-            self.connection = connections.take()
+            self.connection = connections.take_hot(harmless)
+        except WireError as error:
+            self._fail(error)
+
+    def prepare(self) -> None:
+        """Send all but the last byte."""
+        if self.connection is None:
+            return
+        try:
             self.connection.send(self.planned.data[:-1])
         except WireError as error:
             self._fail(error)

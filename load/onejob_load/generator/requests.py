@@ -85,6 +85,10 @@ class Requests:
             f"Content-Length: {len(body)}\r\n\r\n{body}"
         ).encode()
 
+    def health(self, who: str) -> bytes:
+        """GET /health, which changes nothing."""
+        return f"{self._head('GET', '/health', who)}\r\n\r\n".encode()
+
     def _head(self, method: str, target: str, who: str) -> str:
         return (
             f"{method} {self._prefix}{target}{self._common}"

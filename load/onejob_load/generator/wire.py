@@ -35,7 +35,7 @@ class Connection:
     def __init__(self, origin: Origin, timeout_s: float) -> None:
         """Connect. Raises WireError(REFUSED)."""
         self._timeout_s = timeout_s
-        self._used = False
+        self.is_used = False
         self.last_used = time.monotonic()
         try:
             raw = gevent.socket.create_connection((origin.host, origin.port), timeout=timeout_s)
@@ -94,7 +94,7 @@ class Connection:
             raise WireError(self._broken(), f"connection broken: {error}") from None
         if not parser.message_complete:
             raise WireError(self._broken(), "the server closed the connection without an answer")
-        self._used = True
+        self.is_used = True
         self.last_used = time.monotonic()
         headers = tuple((name, str(value)) for name, value in parser.items())
         response = Response(parser.get_code(), headers, parser.body)
@@ -105,7 +105,7 @@ class Connection:
         self._socket.close()
 
     def _broken(self) -> Trouble:
-        return Trouble.STALE if self._used else Trouble.CLOSED
+        return Trouble.STALE if self.is_used else Trouble.CLOSED
 
 
 class Connections:
@@ -124,6 +124,22 @@ class Connections:
             if now - kept.last_used < IDLE_S:
                 return kept
             kept.close()
+        return Connection(self._origin, self._timeout_s)
+
+    def take_hot(self, harmless: bytes) -> Connection:
+        """Give a connection that a request can be held back on. Raises WireError.
+
+        A new one over TLS sends a harmless request before: the handshakes of others may need the
+        threads of the server that requests which are held back take.
+        """
+        connection = self.take()
+        if self._origin.scheme != "https" or connection.is_used:
+            return connection
+        connection.send(harmless)
+        _, reusable = connection.receive()
+        if reusable:
+            return connection
+        connection.close()
         return Connection(self._origin, self._timeout_s)
 
     def keep(self, connection: Connection) -> None:
