@@ -12,7 +12,7 @@ from onejob_contract.iut import REPEATED, Iut, Job
 from onejob_contract.wire import Request
 from onejob_fixtures.forms import encode, publish_parts
 from onejob_fixtures.images import BROKEN, small_png
-from onejob_fixtures.names import CONFUSABLE_PAIRS, ConfusablePair
+from onejob_fixtures.names import CONFUSABLE_PAIRS, ConfusablePair, similar_stems
 
 JSON = (("Content-Type", "application/json"),)
 
@@ -236,6 +236,15 @@ def test_different_session_ids_are_different_sessions(iut: Iut) -> None:
             iut.complete(one)
 
     iut.each(CONFUSABLE_PAIRS.values(), are_two)
+
+
+@proves("LOCK-PER-SESSION", cost=Cost.VOLUME)
+def test_one_edit_makes_another_session(iut: Iut) -> None:
+    """Random texts, each also with a letter changed, left out, doubled or moved somewhere."""
+    for _ in iut.rounds(20, 100, 1000):
+        nonce = iut.nonce()
+        for stem in similar_stems(iut.random):
+            iut.must_grant(stem.with_nonce(nonce))
 
 
 @proves("LOCK-MANY-SESSIONS", cost=Cost.VOLUME, share=2.0)
