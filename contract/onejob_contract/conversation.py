@@ -221,10 +221,17 @@ class Conversation:
         exchange = self.run.client.send(Request("GET", "/health"), self.check)
         return self._note(self.run.client.recorded(Call.HEALTH, exchange, self.check))
 
-    def documented(self, call: Call, request: Request) -> Seen:
-        """A request to a documented operation whose documented answer is known, sent as it is."""
+    def documented(self, call: Call, request: Request, session: str | None = None) -> Seen:
+        """A request to a documented operation whose documented answer is known, sent as it is.
+
+        A complete publish names its `session`.
+        """
         exchange = self.run.client.send(request, self.check)
-        return self._note(self.run.client.recorded(call, exchange, self.check))
+        step = self.run.client.recorded(call, exchange, self.check, session=session)
+        seen = self._note(step)
+        if session is not None and step.granted_job is not None:
+            self._granted(step.granted_job, session)
+        return seen
 
     def outside(self, request: Request, session: str | None = None) -> Seen:
         """A request outside the contract; `session` is the one it could change.

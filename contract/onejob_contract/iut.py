@@ -62,6 +62,10 @@ class Iut(Conversation):
                     self.run.live_worker_seen = job.id
         return True
 
+    def unless_job(self, id_: str) -> list[str]:
+        """Give the id, unless this server happens to have called a job so."""
+        return [] if id_ in self.run.job_ids else [id_]
+
     # --- judging --------------------------------------------------------------------------
 
     def must_grant(self, session: str) -> Job:

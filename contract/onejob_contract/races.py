@@ -34,8 +34,9 @@ def rendezvous(client: Client, requests: Sequence[tuple[Request, str]]) -> list[
     """Send requests (each with the name of its client) so that they become complete together."""
     deadline = time.monotonic() + client.target.response_timeout_s
     runners = [_Runner(client, request, who, deadline) for request, who in requests]
-    for runner in runners:
-        runner.connect()
+    if client.target.origin.scheme == "https":
+        for runner in runners:
+            runner.connect()
     for runner in runners:
         runner.prepare()
     for runner in runners:
@@ -118,6 +119,8 @@ class _Runner:
             self._fail(error)
 
     def prepare(self) -> None:
+        if self.connection is None and self._trouble is None:
+            self.connect()
         if self.connection is None:
             return
         self._invoked = self._released = time.monotonic_ns()

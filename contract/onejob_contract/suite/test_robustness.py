@@ -185,6 +185,9 @@ def test_refused_requests_change_no_session_and_no_job(iut: Iut) -> None:
     if _refused(iut.outside(put, session).step.exchange.response):
         iut.must_grant(session)
     iut.each(REFUSED_REPORTS, lambda body: _survives_report(iut, body))
+    job = iut.active_job()
+    head = Request("HEAD", f"/status/{quote(job.id, safe='')}")
+    iut.must_survive(lambda _job: iut.outside(head), job)
     for method in ("DELETE", "PUT", "POST"):
         job = iut.active_job()
         request = Request(method, f"/status/{quote(job.id, safe='')}")

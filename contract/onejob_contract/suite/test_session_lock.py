@@ -3,6 +3,7 @@
 import json
 import uuid
 from collections.abc import Callable
+from dataclasses import replace
 
 from onejob_contract.checks import Cost, proves
 from onejob_contract.client import publish_request
@@ -38,7 +39,13 @@ def test_no_second_job_is_ever_granted(iut: Iut) -> None:
             iut.complete(job)
 
 
-@proves("LOCK-HELD-OVER-TIME", "STATUS-STABLE", "UPDATE-RELEASES-LOCK", cost=Cost.WAITS)
+@proves(
+    "LOCK-HELD-OVER-TIME",
+    "STATUS-STABLE",
+    "UPDATE-RELEASES-LOCK",
+    "LOCK-STALE-UPDATE",
+    cost=Cost.WAITS,
+)
 def test_the_lock_does_not_expire(iut: Iut) -> None:
     """Jobs of all ages up to the hold time, each touched only once: at its age."""
     ages = [
@@ -83,8 +90,13 @@ def test_the_lock_does_not_expire(iut: Iut) -> None:
             iut.complete(published)
             iut.complete(iut.must_grant(published.session))
     iut.requirement = "UPDATE-RELEASES-LOCK"
-    for job, _ in done:
-        iut.complete(iut.must_grant(job.session))
+    for job, url in done:
+        newer = iut.must_grant(job.session)
+        iut.update(job, url).is_arranged(*REPEATED)
+        iut.requirement = "LOCK-STALE-UPDATE"
+        iut.must_hold(newer)
+        iut.requirement = "UPDATE-RELEASES-LOCK"
+        iut.complete(newer)
 
 
 @proves("LOCK-HELD-OVER-POLLS")
@@ -114,6 +126,31 @@ def test_polling_does_not_free_a_session(iut: Iut) -> None:
                     iut.status(job)
 
             iut.must_survive(poll_older, iut.active_job(session))
+
+
+@proves("LOCK-HELD-OVER-POLLS", "LOCK-HELD-OVER-REFUSALS", cost=Cost.VOLUME)
+def test_nobody_is_impatient_enough_to_free_a_session(iut: Iut) -> None:
+    """A long row of polls of one job, and of refused publishes on the session of another."""
+    polled, wanted = iut.active_job(), iut.active_job()
+    for _ in iut.rounds(120, 600, 3000):
+        iut.status(polled).must_be(Answer.PROCESSING)
+        iut.publish(wanted.session).must_be(Answer.BUSY)
+    iut.must_hold(polled)
+    iut.must_hold(wanted)
+
+
+@proves("LOCK-ONE-ACTIVE-JOB")
+def test_a_job_outlives_the_connection_it_was_published_on(iut: Iut) -> None:
+    """The connection of a granted publish is closed, as clients do; the session stays busy."""
+    jobs = [iut.active_job() for _ in range(2)]
+    for session in (iut.new_session(), iut.new_session()):
+        request = publish_request(iut.form(session))
+        closing = replace(request, headers=(*request.headers, ("Connection", "close")))
+        seen = iut.documented(Call.PUBLISH, closing, session).is_arranged(Answer.GRANTED)
+        jobs.append(Job(seen.step.granted_job or "", session))
+    iut.run.client.close()
+    for _ in range(3):
+        iut.each(jobs, iut.must_hold)
 
 
 @proves("LOCK-HELD-OVER-REFUSALS")
@@ -163,7 +200,7 @@ def test_failed_reports_do_not_free_a_session(iut: Iut) -> None:
         lambda job: send(body(jobId=job.id)),
         lambda _job: send(body(resultUrl=iut.new_url())),
         lambda _job: send(body()),
-        lambda job: iut.update(job.session, iut.new_url()),
+        lambda job: [iut.update(id_, iut.new_url()) for id_ in iut.unless_job(job.session)],
         lambda job: send(body(jobId=job.id, sessionId=job.session)),
         unknown,
     )
@@ -232,8 +269,10 @@ def test_different_session_ids_are_different_sessions(iut: Iut) -> None:
         if iut.run.surroundings.update_status:
             iut.complete(two)
             iut.must_hold(one)
-            iut.complete(iut.must_grant(second))
+            again = iut.must_grant(second)
             iut.complete(one)
+            iut.must_hold(again)
+            iut.complete(again)
 
     iut.each(CONFUSABLE_PAIRS.values(), are_two)
 
@@ -261,6 +300,7 @@ def test_the_lock_holds_with_many_active_sessions(iut: Iut) -> None:
     if iut.run.surroundings.update_status:
         half = jobs[:: max(2, len(jobs) // 60)]
         iut.each(half, iut.complete)
+        iut.each(half, lambda job: iut.update(job, iut.new_url()).is_arranged(*REPEATED))
         freed = {job.session for job in half}
         iut.each(sorted(freed), iut.must_grant)
         iut.each([job for job in jobs if job.session not in freed][-100:], still_held)
