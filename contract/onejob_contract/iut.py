@@ -20,6 +20,7 @@ from onejob_contract.run import STRETCH
 
 _CONTROLLED_ROUNDS: Final = 12
 _IN_LINE: Final = 20
+_LONG_ID: Final = 20
 
 __all__ = ["REPEATED", "Budget", "Iut", "Job", "Racer", "Seen"]
 
@@ -65,6 +66,12 @@ class Iut(Conversation):
     def unless_job(self, id_: str) -> list[str]:
         """Give the id, unless this server happens to have called a job so."""
         return [] if id_ in self.run.job_ids else [id_]
+
+    def shortened(self, job: Job) -> list[str]:
+        """Give the beginnings of a long job id; those of short ones may name older jobs."""
+        if len(job.id) < _LONG_ID:
+            return []
+        return [*self.unless_job(job.id[:-1]), *self.unless_job(job.id[: len(job.id) // 2])]
 
     # --- judging --------------------------------------------------------------------------
 

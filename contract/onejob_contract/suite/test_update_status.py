@@ -64,6 +64,7 @@ def test_a_report_of_an_unknown_job_is_told_so(iut: Iut) -> None:
         f"{job.id}-{iut.nonce()}",
         f"{iut.nonce()}{job.id}",
         *iut.unless_job(job.session),
+        *iut.shortened(job),
         f"%{iut.nonce()}%",
         "0" * 40 + iut.nonce(),
     ):
