@@ -3,6 +3,7 @@
 from itertools import permutations
 
 from onejob_contract.checks import Cost, proves
+from onejob_contract.client import publish_request
 from onejob_contract.documented import Answer
 from onejob_contract.iut import Iut
 from onejob_fixtures.forms import Part, publish_parts
@@ -79,6 +80,17 @@ def test_any_text_names_a_session(iut: Iut) -> None:
             iut.update(again, iut.new_url()).is_arranged(Answer.UPDATED)
 
     iut.each(SESSION_STEMS.values(), lives)
+
+
+@proves("PUBLISH-ANY-SESSION-ID")
+def test_words_that_mean_nothing_elsewhere_name_sessions(iut: Iut) -> None:
+    """Texts that careless code takes for no text; an earlier run may still hold them."""
+    for session in ("0", "false", "null", "undefined", "None", "NaN"):
+        seen = iut.outside(publish_request(iut.form(session)), session)
+        seen.must_be(Answer.GRANTED, Answer.BUSY)
+        job = seen.step.granted_job
+        if job is not None and iut.run.surroundings.update_status:
+            iut.update(job, iut.new_url())
 
 
 @proves("PUBLISH-ANY-SESSION-ID", cost=Cost.VOLUME)
