@@ -190,8 +190,7 @@ function showTiles(figures) {
     tile(count(figures["races.count"]), "race rounds"),
     tile(seconds(figures["races.spread"]), "median spread of release"),
     tile(share(figures["races.overlap"]), "of racing pairs overlapped"),
-    tile(count(figures.violations), "sessions with a broken lock"),
-    tile(count(figures.stuck), "stuck sessions"));
+    tile(`${count(figures.violations)} and ${count(figures.stuck)}`, "sessions broken, and stuck"));
 }
 
 function showTables(run) {
