@@ -157,10 +157,11 @@ class Conversation:
                 return
             yield number
 
-    def each(self, things: Iterable[Thing], do: Callable[[Thing], object]) -> None:
+    def each(self, things: Iterable[Thing], do: Callable[[Thing], object]) -> list[Thing]:
         """Do something to independent things; many at a time if the server is slow to answer.
 
-        Things left when the time is up are left out, and the report says so.
+        Things left when the time is up are left out, and the report says so. Returns those that
+        were not.
         """
         todo = list(things)
         at_most = max(self._budget.at_most, time.monotonic() + _GRACE_S)
@@ -181,6 +182,7 @@ class Conversation:
             self.run.cut_short[self.check] = f"{sum(done)} of {len(todo)} cases"
         if not any(done):
             raise Unobservable("there was no time for it")
+        return [thing for thing, is_done in zip(todo, done, strict=True) if is_done]
 
     # --- requests -------------------------------------------------------------------------
 

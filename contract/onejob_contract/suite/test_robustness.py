@@ -1,10 +1,12 @@
 """Requests outside the contract: any refusal will do, but no 5xx, no silence, no trace."""
 
-from urllib.parse import quote
+import json
+from collections.abc import Callable
+from urllib.parse import quote, urlencode
 
 from onejob_contract.checks import Cost, proves
 from onejob_contract.documented import Answer
-from onejob_contract.iut import Iut
+from onejob_contract.iut import Iut, Job, Seen
 from onejob_contract.wire import Request
 from onejob_fixtures.forms import MALFORMED, Malformed, Part, encode, publish_parts
 from onejob_fixtures.images import BROKEN, small_png
@@ -43,6 +45,15 @@ REFUSED_REPORTS = (
     b'{"jobId": "%s", "resultUrl": 5}',
     b'{"jobId": ["%s"], "resultUrl": "http://x.example"}',
     b"jobId=%s&resultUrl=x",
+)
+
+OTHER_WAYS = (
+    ("PUT", "application/json"),
+    ("PATCH", "application/json"),
+    ("DELETE", "application/json"),
+    ("GET", "application/json"),
+    ("POST", "text/plain"),
+    ("POST", "application/x-www-form-urlencoded"),
 )
 
 
@@ -185,6 +196,7 @@ def test_refused_requests_change_no_session_and_no_job(iut: Iut) -> None:
     if _refused(iut.outside(put, session).step.exchange.response):
         iut.must_grant(session)
     iut.each(REFUSED_REPORTS, lambda body: _survives_report(iut, body))
+    iut.each(OTHER_WAYS, lambda way: _survives_way(iut, way))
     job = iut.active_job()
     head = Request("HEAD", f"/status/{quote(job.id, safe='')}")
     iut.must_survive(lambda _job: iut.outside(head), job)
@@ -196,10 +208,31 @@ def test_refused_requests_change_no_session_and_no_job(iut: Iut) -> None:
 
 
 def _survives_report(iut: Iut, body: bytes) -> None:
-    job = iut.active_job()
-    request = Request("POST", "/update_status", JSON, body % job.id.encode())
-    if _refused(iut.outside(request, job.session).step.exchange.response):
-        iut.must_survive(lambda _job: None, job)
+    def send(job: Job) -> Seen:
+        request = Request("POST", "/update_status", JSON, body % job.id.encode())
+        return iut.outside(request, job.session)
+
+    _must_survive_if_refused(iut, send)
+
+
+def _survives_way(iut: Iut, way: tuple[str, str]) -> None:
+    """A good report, sent by another method or as another media type, which may be taken."""
+    method, media_type = way
+
+    def send(job: Job) -> Seen:
+        members = {"jobId": job.id, "resultUrl": iut.new_url()}
+        target, body = "/update_status", json.dumps(members).encode()
+        if method == "GET":
+            target, body = f"{target}?{urlencode(members)}", b""
+        request = Request(method, target, (("Content-Type", media_type),), body)
+        return iut.outside(request, job.session)
+
+    _must_survive_if_refused(iut, send)
+
+
+def _must_survive_if_refused(iut: Iut, send: Callable[[Job], Seen]) -> None:
+    if _refused(send(iut.active_job()).step.exchange.response):
+        iut.must_survive(send)
 
 
 def _refused(response: object) -> bool:
