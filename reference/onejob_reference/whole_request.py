@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable, Iterable
+from io import BytesIO
 from typing import IO, TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -44,7 +45,8 @@ class WholeRequest:
             self._arrived(environ)
             return self._application(environ, start_response)
         announced = int(environ.get("CONTENT_LENGTH") or 0)
-        with tempfile.SpooledTemporaryFile(_IN_MEMORY) as body:
+        is_small = 0 < announced <= _IN_MEMORY
+        with BytesIO() if is_small else tempfile.SpooledTemporaryFile(_IN_MEMORY) as body:
             received, failure = self._read(environ["wsgi.input"], body)
             self._arrived(environ)
             if failure is not None:
