@@ -51,21 +51,18 @@ def _completions(operations: Sequence[Operation]) -> Iterator[list[Operation]]:
 
 
 def session_of_jobs(operations: Sequence[Operation]) -> dict[str, str | None]:
-    """A job belongs to the session of its grant, else to the first session stated with it.
+    """A job belongs to the session of its grant, else to the one first stated with it.
 
-    A not_found and a status without an answer say nothing, not even that.
+    A not_found and an operation without an answer say nothing, not even that.
     """
-    sessions: dict[str, str | None] = {}
-    for operation in operations:
-        silent = operation.outcome is Outcome.NOT_FOUND or (
-            operation.outcome is Outcome.UNKNOWN and operation.url is None
-        )
-        if operation.job is not None and operation.session is not None and not silent:
-            sessions.setdefault(operation.job, operation.session)
-    for operation in operations:
-        if operation.outcome is Outcome.GRANTED:
-            sessions[str(operation.job)] = operation.session
-    return sessions
+    stated = [
+        (o.outcome is not Outcome.GRANTED, o.invoked_ns, o.session, o.job)
+        for o in operations
+        if o.job is not None
+        and o.session is not None
+        and o.outcome not in (Outcome.NOT_FOUND, Outcome.UNKNOWN)
+    ]
+    return {str(job): session for _, _, session, job in sorted(stated, reverse=True)}
 
 
 def _is_untold_publish(operation: Operation) -> bool:

@@ -5,6 +5,8 @@
 
 import os
 import sys
+from dataclasses import replace
+from itertools import permutations
 from pathlib import Path
 from random import Random
 
@@ -46,6 +48,19 @@ def verdict(*operations: Operation, live_worker: bool = False) -> Verdict:
     right = is_linearizable(operations, live_worker=live_worker)
     assert found is (Verdict.LINEARIZABLE if right else Verdict.VIOLATION), "the oracle disagrees"
     return found
+
+
+def test_whose_an_untold_job_is_does_not_depend_on_the_order_of_arrival() -> None:
+    """Given labels that contradict each other, the first answered operation says whose it is."""
+    untold = publish((0, None), session="s1")
+    lost = replace(update((2, None), "nobody"), session="s2")
+    answered = replace(update((4, 5), "nobody"), session="s1")
+    elsewhere = replace(status((6, 7), "nobody", Outcome.COMPLETED, "u"), session="s2")
+
+    for arrival in permutations([untold, lost, answered, elsewhere]):
+        assert verdict(*arrival) is Verdict.LINEARIZABLE
+    for arrival in permutations([untold, lost, replace(answered, session="s2"), elsewhere]):
+        assert verdict(*arrival) is Verdict.VIOLATION
 
 
 @pytest.mark.parametrize("group", range(-(-HISTORIES // GROUP)))

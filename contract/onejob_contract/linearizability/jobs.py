@@ -22,7 +22,8 @@ class Job:
     """Everything the history says so far about one job, reduced to what can still matter."""
 
     name: str
-    session: str | None = None
+    stated: Operation | None = None
+    """The answered operation with a session that was invoked first: which session, if no grant."""
     grant: Operation | None = None
     seen: Operation | None = None
     """The operation that proves earliest (by its return) that the job exists."""
@@ -47,7 +48,6 @@ class Job:
             elif self.missed is None or operation.invoked_ns > self.missed.invoked_ns:
                 self.missed = operation
             return
-        self.session = self.session or operation.session
         if operation.operation is OperationKind.UPDATE:
             self.updates.append(operation)
         elif outcome is Outcome.COMPLETED:
@@ -57,11 +57,19 @@ class Job:
                 self.active = operation
         elif outcome is Outcome.GRANTED:
             self.grant = operation
-            self.session = operation.session
-        if outcome is not Outcome.UNKNOWN and (
-            self.seen is None or returned(operation) < returned(self.seen)
-        ):
+        if outcome is Outcome.UNKNOWN:
+            return
+        if self.seen is None or returned(operation) < returned(self.seen):
             self.seen = operation
+        if operation.session is not None and self.grant is None:
+            stated = (self.stated, operation) if self.stated else (operation,)
+            self.stated = min(stated, key=lambda o: (o.invoked_ns, str(o.session)))
+
+    @property
+    def session(self) -> str | None:
+        """The session of the job, None while nothing that was answered has said."""
+        stated = self.grant or self.stated
+        return stated.session if stated else None
 
     def operations(self) -> Iterator[Operation]:
         """Give every operation still remembered, the grant first."""
