@@ -165,7 +165,7 @@ class Conversation:
         """
         todo = list(things)
         at_most = max(self._budget.at_most, time.monotonic() + _GRACE_S)
-        width = 1 if self.run.surroundings.latency_s < _SLOW_S else _WIDTH
+        width = 1 if self.run.client.pace_s < _SLOW_S else _WIDTH
 
         def one(thing: Thing) -> bool:
             if time.monotonic() > at_most or self.run.stop.is_set():

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import cache
-from typing import Any, Final
+from typing import Any, Final, NoReturn
 
 import jsonschema_rs
 
@@ -88,7 +88,7 @@ def read(call: Call, exchange: Exchange) -> Reading:
         return Reading(None, actual, json_type=True)
     json_type = media_type(response) == "application/json"
     try:
-        body = json.loads(response.body)
+        body = json.loads(response.body.decode(), parse_constant=_no_json)
         # Half a surrogate pair can be written in JSON, but it is no text that could be sent back.
         json.dumps(body, ensure_ascii=False).encode()
     except (ValueError, RecursionError):
@@ -97,6 +97,11 @@ def read(call: Call, exchange: Exchange) -> Reading:
         if documented.validator.is_valid(body):
             return Reading(documented.answer, actual, json_type, body)
     return Reading(None, actual, json_type, body)
+
+
+def _no_json(constant: str) -> NoReturn:
+    """Refuse NaN and Infinity, which Python reads and RFC 8259 does not know."""
+    raise ValueError(f"{constant} is no JSON")
 
 
 def media_type(response: Response) -> str:

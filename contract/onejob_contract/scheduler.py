@@ -16,7 +16,7 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass
 
 from onejob_contract.catalogue import requirements
@@ -39,6 +39,7 @@ _VOLUMES = (Cost.VOLUME, Cost.EXPLORES)
 _SMALLEST_SLICE_S = 0.25
 _MOST_LANES = 64
 _LATENCY_OF_A_LANE_S = 0.003
+_SLOW_S = 0.02
 _BRIEF_LOOK_S = 0.3
 _WORTH_A_BRIEF_LOOK = 4
 _KEPT_FOR_THE_END_S = 0.4
@@ -61,8 +62,7 @@ class Scheduler:
         self._run = run
         self._fail_fast = fail_fast
         self._done: queue.SimpleQueue[tuple[Task, CheckResult]] = queue.SimpleQueue()
-        latency = run.surroundings.latency_s
-        self.lanes = min(_MOST_LANES, 3 + int(latency / _LATENCY_OF_A_LANE_S))
+        self.lanes = _lanes_for(run.surroundings.latency_s)
         self._volume_left = 0
         self._guard = threading.Lock()
 
@@ -75,7 +75,7 @@ class Scheduler:
         )
         last = [task for task in tasks if task.proof.cost is Cost.LAST]
         self._volume_left = sum(task.proof.cost in _VOLUMES for task in laned)
-        with ThreadPoolExecutor(len(waits) + self.lanes, "onejob") as pool:
+        with ThreadPoolExecutor(len(waits) + _MOST_LANES, "onejob") as pool:
             for task in waits:
                 pool.submit(self._execute, task)
             lanes: queue.SimpleQueue[tuple[Task, bool]] = queue.SimpleQueue()
@@ -83,7 +83,7 @@ class Scheduler:
             for task in laned:
                 lanes.put((task, looks_first and task.proof.cost is Cost.VOLUME))
             for _ in range(self.lanes):
-                pool.submit(self._lane, lanes)
+                pool.submit(self._lane, pool, lanes)
             try:
                 for _ in range(len(waits) + len(laned)):
                     yield self._done.get()
@@ -100,7 +100,7 @@ class Scheduler:
         self._execute(task)
         return self._done.get()[1]
 
-    def _lane(self, tasks: queue.SimpleQueue[tuple[Task, bool]]) -> None:
+    def _lane(self, pool: Executor, tasks: queue.SimpleQueue[tuple[Task, bool]]) -> None:
         while True:
             try:
                 task, brief = tasks.get_nowait()
@@ -108,6 +108,16 @@ class Scheduler:
                 return
             if not self._execute(task, brief=brief):
                 tasks.put((task, False))
+            for _ in range(self._lanes_to_open() if tasks.qsize() else 0):
+                pool.submit(self._lane, pool, tasks)
+
+    def _lanes_to_open(self) -> int:
+        """Count the lanes missing where answers turn out much slower than the first ones were."""
+        pace_s = self._run.client.pace_s
+        with self._guard:
+            missing = _lanes_for(pace_s) - self.lanes if pace_s > _SLOW_S else 0
+            self.lanes += max(0, missing)
+        return max(0, missing)
 
     def _has_time_for_brief_looks(self) -> bool:
         run = self._run
@@ -231,6 +241,10 @@ class Scheduler:
         left = run.started + run.profile.seconds - _KEPT_FOR_THE_END_S - now
         share = min(1.0, task.proof.share / max(1, waiting_turns)) * left
         return Budget(now + max(_SMALLEST_SLICE_S, share), at_most)
+
+
+def _lanes_for(latency_s: float) -> int:
+    return min(_MOST_LANES, 3 + int(latency_s / _LATENCY_OF_A_LANE_S))
 
 
 def _decides(violation: Violation) -> bool:

@@ -3,6 +3,7 @@
 import datetime
 import json
 import re
+import shlex
 import subprocess
 from base64 import b64encode
 from importlib.resources import files
@@ -22,7 +23,8 @@ from onejob_contract.report.junit import junit
 from onejob_contract.report.markdown import summary
 from onejob_contract.session import Session
 from onejob_contract.wire import Origin, Request
-from onejob_fixtures.forms import Part, encode
+from onejob_fixtures.forms import MALFORMED, Malformed, Part, encode, publish_parts
+from onejob_fixtures.images import small_png
 from onejob_fixtures.servers import running
 
 NOW = datetime.datetime(2020, 2, 29, 12, 0, tzinfo=datetime.UTC)
@@ -127,6 +129,15 @@ def test_a_form_that_curl_writes_otherwise_is_sent_again_byte_by_byte() -> None:
         command = curl(request, Origin.parse("http://127.0.0.1:1")).command
         assert ("--form-string sessionId=s" in command) is ordinary
         assert (b64encode(form.body).decode() in command) is not ordinary
+
+
+@pytest.mark.parametrize("malformed", MALFORMED.values(), ids=MALFORMED)
+def test_a_malformed_form_is_sent_again_by_curl(malformed: Malformed) -> None:
+    form = malformed.spoil(publish_parts("s", small_png(1), small_png(2)))
+    request = Request("POST", "/publish", (("Content-Type", form.content_type),), form.body)
+    lines = curl(request, Origin.parse("http://127.0.0.1:1"))
+    assert "curl -sS -i" in lines.command
+    assert "http://127.0.0.1:1/publish" in shlex.split(lines.command, comments=True)
 
 
 def test_all_files_are_written_and_read_again(broken_server: Session, tmp_path: Path) -> None:

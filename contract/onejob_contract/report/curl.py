@@ -115,8 +115,8 @@ def _parts_as_curl_writes_them(request: Request) -> list[_Part] | None:
     form = _FORM.fullmatch(dict(request.headers).get("Content-Type", ""))
     if form is None or request.method != "POST":
         return None
-    first, *pieces, end = request.body.split(b"--" + form[1].encode())
-    if first or end != b"--\r\n" or not pieces:
+    first, *pieces = request.body.split(b"--" + form[1].encode())
+    if first or len(pieces) < 2 or pieces.pop() != b"--\r\n":
         return None
     parts = []
     for piece in pieces:

@@ -5,6 +5,7 @@ from itertools import permutations
 from onejob_contract.checks import Cost, proves
 from onejob_contract.client import publish_request
 from onejob_contract.documented import Answer
+from onejob_contract.findings import Violation
 from onejob_contract.iut import Iut
 from onejob_fixtures.forms import Part, publish_parts
 from onejob_fixtures.images import IN_CONTRACT, small_jpeg, small_png
@@ -13,6 +14,15 @@ from onejob_fixtures.names import FILE_NAMES, SESSION_STEMS, SessionStem
 LARGE_BYTES = 300_000
 MISREAD_FILE_NAMES = frozenset({"one_dot", "two_dots", "only_space"})
 """Names that well-kept form parsers take for "no file": nobody is accused for them."""
+
+NOTHINGS = ("0", "false", "null", "undefined", "None", "NaN")
+BORN_WITH = (
+    ("plain", "constructor"),
+    ("simple", "toString"),
+    ("usual", "__proto__"),
+    ("common", "hasOwnProperty"),
+)
+"""Ordinary words, each with a name that every object of JavaScript inherits."""
 
 
 @proves("PUBLISH-ACCEPTED", "RESPONSE-JSON")
@@ -85,12 +95,39 @@ def test_any_text_names_a_session(iut: Iut) -> None:
 @proves("PUBLISH-ANY-SESSION-ID")
 def test_words_that_mean_nothing_elsewhere_name_sessions(iut: Iut) -> None:
     """Texts that careless code takes for no text; an earlier run may still hold them."""
-    for session in ("0", "false", "null", "undefined", "None", "NaN"):
-        seen = iut.outside(publish_request(iut.form(session)), session)
-        seen.must_be(Answer.GRANTED, Answer.BUSY)
-        job = seen.step.granted_job
-        if job is not None and iut.run.surroundings.update_status:
-            iut.update(job, iut.new_url())
+    for session in NOTHINGS:
+        _is_a_session(iut, session)
+
+
+@proves("PUBLISH-ANY-SESSION-ID", needs=("update_status",))
+def test_words_that_objects_are_born_with_name_sessions(iut: Iut) -> None:
+    """Names that every object of some languages has: a table of sessions begins without them.
+
+    Another run may hold one at this moment; that all of them are held, twice, and none of the
+    words tried in between, is no other run.
+    """
+    for _ in range(2):
+        tried = [(_is_a_session(iut, a), _is_a_session(iut, b)) for a, b in BORN_WITH]
+        if any(born for _, born in tried) or not all(plain for plain, _ in tried):
+            return
+    names = ", ".join(repr(born) for _, born in BORN_WITH)
+    raise Violation(
+        iut.requirement,
+        f"a job for the sessions {names}, like for others",
+        "429 for each of them, though nobody publishes there",
+        [step for step in iut.trace if step.answer is Answer.BUSY],
+        replayable=False,
+    )
+
+
+def _is_a_session(iut: Iut, session: str) -> bool:
+    """Publish for a session that others may use too, and finish the job; False if it was busy."""
+    seen = iut.outside(publish_request(iut.form(session)), session)
+    seen.must_be(Answer.GRANTED, Answer.BUSY)
+    job = seen.step.granted_job
+    if job is not None and iut.run.surroundings.update_status:
+        iut.update(job, iut.new_url())
+    return job is not None
 
 
 @proves("PUBLISH-ANY-SESSION-ID", cost=Cost.VOLUME)
