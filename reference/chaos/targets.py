@@ -15,6 +15,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 
 from rich.console import Console
@@ -46,6 +47,12 @@ def main() -> int:
     parser.add_argument("--run", metavar="COMMAND", help="run this instead of onejob check")
     parser.add_argument("--workers", type=int, default=2, help="live workers (default 2)")
     parser.add_argument(
+        "--processes",
+        type=int,
+        metavar="N",
+        help="server processes (default 2, and 1 for locks in memory, which allow no more)",
+    )
+    parser.add_argument(
         "--disk",
         default=DISK,
         metavar="OPTIONS",
@@ -61,7 +68,9 @@ def main() -> int:
     for combination in COMBINATIONS:
         if combination.name in options.combinations:
             console.rule(combination.name)
-            codes[combination.name] = _judged(combination, options, console)
+            processes = options.processes or combination.processes
+            staged = replace(combination, processes=processes)
+            codes[combination.name] = _judged(staged, options, console)
     for name, code in codes.items():
         console.print(f"{name}: exit code {code}")
     return max(codes.values())
