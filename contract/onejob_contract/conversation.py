@@ -27,7 +27,6 @@ from onejob_fixtures.images import Image, small_jpeg, small_png
 
 TRACE_LIMIT: Final = 400
 _SILENT_TIMEOUTS: Final = 3
-_SLOW_S: Final = 0.02
 _WIDTH: Final = 8
 _GRACE_S: Final = 2.0
 
@@ -165,7 +164,7 @@ class Conversation:
         """
         todo = list(things)
         at_most = max(self._budget.at_most, time.monotonic() + _GRACE_S)
-        width = 1 if self.run.client.pace_s < _SLOW_S else _WIDTH
+        width = _WIDTH if self.run.is_slow else 1
 
         def one(thing: Thing) -> bool:
             if time.monotonic() > at_most or self.run.stop.is_set():

@@ -34,6 +34,7 @@ PROFILES: Final = MappingProxyType(
 )
 STRETCH: Final = 3.0
 """A slow server gets this many times the profile's seconds before checks are cut short."""
+_SLOW_S: Final = 0.02
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +87,11 @@ class Run:
             or self.surroundings.live_worker
             or self.live_worker_seen is not None
         )
+
+    @property
+    def is_slow(self) -> bool:
+        """Whether answers have taken so long on average that waiting for one alone wastes time."""
+        return self.client.pace_s > _SLOW_S
 
     @property
     def elapsed(self) -> float:

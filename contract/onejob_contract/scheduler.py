@@ -39,7 +39,6 @@ _VOLUMES = (Cost.VOLUME, Cost.EXPLORES)
 _SMALLEST_SLICE_S = 0.25
 _MOST_LANES = 64
 _LATENCY_OF_A_LANE_S = 0.003
-_SLOW_S = 0.02
 _BRIEF_LOOK_S = 0.3
 _WORTH_A_BRIEF_LOOK = 4
 _KEPT_FOR_THE_END_S = 0.4
@@ -113,9 +112,9 @@ class Scheduler:
 
     def _lanes_to_open(self) -> int:
         """Count the lanes missing where answers turn out much slower than the first ones were."""
-        pace_s = self._run.client.pace_s
+        run = self._run
         with self._guard:
-            missing = _lanes_for(pace_s) - self.lanes if pace_s > _SLOW_S else 0
+            missing = _lanes_for(run.client.pace_s) - self.lanes if run.is_slow else 0
             self.lanes += max(0, missing)
         return max(0, missing)
 

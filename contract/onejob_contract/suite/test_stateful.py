@@ -6,7 +6,6 @@ from onejob_contract.iut import Iut
 
 FAST_MOVES = 40
 SLOW_MOVES = 10
-SLOW_S = 0.02
 
 
 @proves("LOCK-ONE-ACTIVE-JOB", "LOCK-PER-SESSION", "STATUS-PER-JOB", cost=Cost.VOLUME)
@@ -16,8 +15,8 @@ def test_any_walk_over_several_sessions_is_answered_as_the_model_says(iut: Iut) 
         raise NotApplicable("Hypothesis takes longer to load than the quick profile can spare")
     from onejob_contract.machine import Walks  # noqa: PLC0415 (only runs that need it)
 
-    slow = iut.run.surroundings.latency_s > SLOW_S
-    walks = Walks(iut, iut.rounds(1, 60, 2000), SLOW_MOVES if slow else FAST_MOVES)
+    moves = SLOW_MOVES if iut.run.is_slow else FAST_MOVES
+    walks = Walks(iut, iut.rounds(1, 60, 2000), moves)
     walks.explore()
     iut.run.measured["walks of the state machine"] = str(walks.walked)
     if not walks.walked and walks.cut is not None:
