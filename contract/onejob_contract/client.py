@@ -90,8 +90,6 @@ class Client:
         self.cancelled = False
         self.out_of_turn: list[tuple[str, bytes]] = []
         self.exchanges = 0
-        self._sent = 0
-        self._sending_ns = 0
         self._numbers = itertools.count(1)
         self._idle: list[Connection] = []
         self._guard = threading.Lock()
@@ -117,15 +115,7 @@ class Client:
             self.keep_alive = False
         with self._guard:
             self.exchanges += 1
-            self._sent += 1
-            self._sending_ns += returned - invoked
         return Exchange(request, response, trouble, detail, invoked, invoked, returned)
-
-    @property
-    def pace_s(self) -> float:
-        """How long `send` has taken on average in this run, in seconds; 0 before the first."""
-        with self._guard:
-            return self._sending_ns / 1e9 / max(1, self._sent)
 
     def publish(self, session: str, form: Form, who: str) -> Step:
         """POST /publish for a session, recorded."""

@@ -78,22 +78,25 @@ def look(client: Client, patience_s: float) -> Preflight:
         client.keep_alive = False
     session = f"onejob-preflight-{client.token}"
     form = encode(publish_parts(session, small_png(1), small_jpeg(1)))
-    publish = client.recorded(
-        Call.PUBLISH, client.send(publish_request(form), WHO), WHO, session=session
-    )
+    publish = client.publish(session, form, WHO)
     unknown = client.status(f"onejob-no-such-job-{client.token}", WHO)
     steps = (health, publish, unknown)
     _must_be_this_api(steps, url)
     latencies += [_seconds(step.exchange) for step in (publish, unknown)]
     reachable, reason, live = target.update_status, "declared in the target file", False
     if publish.granted_job is not None:
-        live, completed, why = _who_completes(client, publish.granted_job)
+        refused = client.publish(session, form, WHO)
+        update, live, completed, why = _who_completes(client, publish.granted_job)
+        latencies += [_seconds(step.exchange) for step in (refused, update)]
+        if refused.granted_job is not None:
+            _who_completes(client, refused.granted_job)
         if reachable is None:
             reachable, reason = completed, why
         if not reachable and not live:
             live = _worker_finishes(client, publish.granted_job, patience_s)
     surroundings = Surroundings(
         latency_s=statistics.median(latencies),
+        pace_s=statistics.mean(sorted(latencies)[:-1]),
         update_status=reachable if reachable is not None else True,
         update_status_reason=reason,
         live_worker=live or target.worker is WorkerMode.LIVE,
@@ -150,22 +153,22 @@ def _must_be_this_api(steps: tuple[Step, ...], url: str) -> None:
         )
 
 
-def _who_completes(client: Client, job: str) -> tuple[bool, bool, str]:
-    """Whether a live worker was faster than us, whether update_status is ours to use, and why."""
+def _who_completes(client: Client, job: str) -> tuple[Step, bool, bool, str]:
+    """The update; was a live worker faster than us, is update_status ours to use, and why."""
     before = client.status(job, WHO)
     live = before.answer is Answer.COMPLETED
     url = f"https://results.example.com/{client.token}-preflight.png"
     update = client.update(job, url, WHO)
     response = update.exchange.response
     if update.answer is not None or response is None:
-        return live, True, "it answers as documented"
+        return update, live, True, "it answers as documented"
     if response.status in (401, 403, 405, 407, 501):
-        return live, False, f"it answers {response.status}"
+        return update, live, False, f"it answers {response.status}"
     if response.status == 404:
         other = client.send(Request("POST", f"/onejob-no-such-route-{client.token}"), WHO).response
         if other is not None and other.status == 404:
-            return live, False, "it answers 404 like a route that does not exist"
-    return live, True, "it answers"
+            return update, live, False, "it answers 404 like a route that does not exist"
+    return update, live, True, "it answers"
 
 
 def watch_for_worker(client: Client, patience_s: float) -> float | None:

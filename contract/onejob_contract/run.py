@@ -39,9 +39,14 @@ _SLOW_S: Final = 0.02
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
-    """What was found out before the checks begin. `latency_s` is the median answer time."""
+    """What was found out before the checks begin.
+
+    `latency_s` is the median answer time; `pace_s` the mean over requests of every kind but the
+    slowest, which may have been a cold start.
+    """
 
     latency_s: float
+    pace_s: float
     update_status: bool
     update_status_reason: str
     live_worker: bool
@@ -90,8 +95,8 @@ class Run:
 
     @property
     def is_slow(self) -> bool:
-        """Whether answers have taken so long on average that waiting for one alone wastes time."""
-        return self.client.pace_s > _SLOW_S
+        """Whether waiting for one answer at a time wastes the profile's seconds."""
+        return self.surroundings.pace_s > _SLOW_S
 
     @property
     def elapsed(self) -> float:

@@ -16,7 +16,7 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Executor, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from onejob_contract.catalogue import requirements
@@ -61,7 +61,8 @@ class Scheduler:
         self._run = run
         self._fail_fast = fail_fast
         self._done: queue.SimpleQueue[tuple[Task, CheckResult]] = queue.SimpleQueue()
-        self.lanes = _lanes_for(run.surroundings.latency_s)
+        pace_s = run.surroundings.pace_s
+        self.lanes = min(_MOST_LANES, 3 + int(pace_s / _LATENCY_OF_A_LANE_S))
         self._volume_left = 0
         self._guard = threading.Lock()
 
@@ -74,7 +75,7 @@ class Scheduler:
         )
         last = [task for task in tasks if task.proof.cost is Cost.LAST]
         self._volume_left = sum(task.proof.cost in _VOLUMES for task in laned)
-        with ThreadPoolExecutor(len(waits) + _MOST_LANES, "onejob") as pool:
+        with ThreadPoolExecutor(len(waits) + self.lanes, "onejob") as pool:
             for task in waits:
                 pool.submit(self._execute, task)
             lanes: queue.SimpleQueue[tuple[Task, bool]] = queue.SimpleQueue()
@@ -82,7 +83,7 @@ class Scheduler:
             for task in laned:
                 lanes.put((task, looks_first and task.proof.cost is Cost.VOLUME))
             for _ in range(self.lanes):
-                pool.submit(self._lane, pool, lanes)
+                pool.submit(self._lane, lanes)
             try:
                 for _ in range(len(waits) + len(laned)):
                     yield self._done.get()
@@ -99,7 +100,7 @@ class Scheduler:
         self._execute(task)
         return self._done.get()[1]
 
-    def _lane(self, pool: Executor, tasks: queue.SimpleQueue[tuple[Task, bool]]) -> None:
+    def _lane(self, tasks: queue.SimpleQueue[tuple[Task, bool]]) -> None:
         while True:
             try:
                 task, brief = tasks.get_nowait()
@@ -107,16 +108,6 @@ class Scheduler:
                 return
             if not self._execute(task, brief=brief):
                 tasks.put((task, False))
-            for _ in range(self._lanes_to_open() if tasks.qsize() else 0):
-                pool.submit(self._lane, pool, tasks)
-
-    def _lanes_to_open(self) -> int:
-        """Count the lanes missing where answers turn out much slower than the first ones were."""
-        run = self._run
-        with self._guard:
-            missing = _lanes_for(run.client.pace_s) - self.lanes if run.is_slow else 0
-            self.lanes += max(0, missing)
-        return max(0, missing)
 
     def _has_time_for_brief_looks(self) -> bool:
         run = self._run
@@ -240,10 +231,6 @@ class Scheduler:
         left = run.started + run.profile.seconds - _KEPT_FOR_THE_END_S - now
         share = min(1.0, task.proof.share / max(1, waiting_turns)) * left
         return Budget(now + max(_SMALLEST_SLICE_S, share), at_most)
-
-
-def _lanes_for(latency_s: float) -> int:
-    return min(_MOST_LANES, 3 + int(latency_s / _LATENCY_OF_A_LANE_S))
 
 
 def _decides(violation: Violation) -> bool:
