@@ -27,6 +27,7 @@ from onejob_fixtures.images import Image, small_jpeg, small_png
 
 TRACE_LIMIT: Final = 400
 _SILENT_TIMEOUTS: Final = 3
+_GRACE_TIMEOUTS: Final = 2
 _WIDTH: Final = 8
 _GRACE_S: Final = 2.0
 
@@ -45,8 +46,9 @@ class Job:
 class Budget:
     """How long one check may go on, in time.monotonic seconds: with more rounds, and at all.
 
-    A request left unanswered after `at_most` ends the run: its server has had its time. A brief
-    look has the rounds of the quick profile, whatever the profile.
+    A request left unanswered after `at_most` ends the run, at once where nothing else is answered
+    either, else two timeouts later: its server has had its time. A brief look has the rounds of
+    the quick profile, whatever the profile.
     """
 
     until: float
@@ -300,9 +302,13 @@ class Conversation:
             return
         if run.silent_since is None:
             run.silent_since = exchange.invoked_ns / 1e9
-        now = time.monotonic()
-        silence = now - run.silent_since
-        if now > self._budget.at_most or silence > _SILENT_TIMEOUTS * run.target.response_timeout_s:
+        now, timeout = time.monotonic(), run.target.response_timeout_s
+        overdue = now - self._budget.at_most
+        # What answers others is not gone: time for this one request to be judged and shown again.
+        gone = overdue > _GRACE_TIMEOUTS * timeout or (
+            overdue > 0 and not run.client.is_answered_at_all()
+        )
+        if gone or now - run.silent_since > _SILENT_TIMEOUTS * timeout:
             raise TargetGone(f"it stopped answering: {exchange.detail}")
 
     def _granted(self, job: str, session: str) -> None:

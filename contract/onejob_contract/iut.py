@@ -152,9 +152,14 @@ class Iut(Conversation):
                     self.trace[-2:],
                     replayable=False,
                 )
-            self.run.stop.wait(pause)
+            self._wait_for_worker(pause)
             pause = min(0.25, pause * 1.5)
         self.run.unfinished.pop(job.id, None)
+
+    def _wait_for_worker(self, seconds: float) -> None:
+        """Wait before the next poll. Raises Unobservable if the run was stopped meanwhile."""
+        if self.run.stop.wait(seconds):
+            raise Unobservable("the run ended before the server's own worker was done")
 
     def _must_be_no_queue(self) -> None:
         """Raise Unobservable if the worker is still busy with the many jobs of this run."""
@@ -214,7 +219,7 @@ class Iut(Conversation):
             if step.answer is Answer.COMPLETED:
                 self.run.unfinished.pop(job.id, None)
                 return step.reading.member("image_url")
-            self.run.stop.wait(pause)
+            self._wait_for_worker(pause)
             pause = min(0.25, pause * 1.5)
         raise Unobservable("the server's own worker did not finish a job within its time")
 

@@ -1,6 +1,7 @@
 """Requests that arrive together: the last bytes of all of them are released at once."""
 
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 
 from onejob_contract.checks import Cost, proves
 from onejob_contract.client import Step, publish_request, status_request, update_request
@@ -104,6 +105,34 @@ def test_repeated_completions_race_with_publishes(iut: Iut) -> None:
             iut.judge(step, frozenset({Answer.BUSY}), None)
         iut.must_hold(newer)
     log.must_have_overlapped(iut.run)
+
+
+@proves("LOCK-RACE-COMPLETION", needs=("update_status",), cost=Cost.VOLUME)
+def test_the_next_job_is_granted_only_when_the_old_one_shows_as_completed(iut: Iut) -> None:
+    """While a completion is on its way others publish, and poll the old job once they succeed."""
+    with ThreadPoolExecutor(1) as worker:
+        for _ in iut.rounds(15, 100, 1500):
+            old = iut.active_job()
+            reported = worker.submit(iut.update, old, iut.new_url())
+            granted = False
+            while not granted and not reported.done():
+                seen = iut.publish(old.session).must_be(Answer.GRANTED, Answer.BUSY)
+                granted = seen.answer is Answer.GRANTED
+            if granted:
+                _no_longer_active(iut, old)
+            reported.result().is_arranged(Answer.UPDATED)
+
+
+def _no_longer_active(iut: Iut, old: Job) -> None:
+    seen = iut.status(old)
+    if seen.answer is Answer.PROCESSING:
+        raise Violation(
+            iut.requirement,
+            f"job {old.id} completed, now that its session was granted another",
+            f"both are active: {seen.reading.actual}",
+            iut.trace[-4:],
+            replayable=False,
+        )
 
 
 def _race_for(iut: Iut, session: str, width: int, log: RaceLog) -> Job:
