@@ -144,7 +144,7 @@ class Iut(Conversation):
             is Answer.PROCESSING
         ):
             if time.monotonic() > deadline:
-                self._must_be_no_queue()
+                self._must_be_no_queue(job)
                 raise Violation(
                     self.requirement,
                     f"completed within {self.run.target.job_timeout_s:g} s",
@@ -161,12 +161,14 @@ class Iut(Conversation):
         if self.run.stop.wait(seconds):
             raise Unobservable("the run ended before the server's own worker was done")
 
-    def _must_be_no_queue(self) -> None:
-        """Raise Unobservable if the worker is still busy with the many jobs of this run."""
+    def _must_be_no_queue(self, late: Job) -> None:
+        """Raise Unobservable if the worker is, or was, busy with the many jobs of this run."""
         waiting = list(self.run.unfinished)[:_IN_LINE]
         newest = self.active_job()
         self.run.stop.wait(self.run.target.job_timeout_s)
         if self.status(newest).answer is Answer.COMPLETED:
+            if self.status(late).answer is Answer.COMPLETED:
+                raise Unobservable("the server's own worker had more jobs of this run than time")
             return  # a newer job was done, so the older one was lost
         seen = [self.status(job) for job in waiting]
         urls = {one.reading.member("image_url") for one in seen if one.answer is Answer.COMPLETED}

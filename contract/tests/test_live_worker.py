@@ -1,0 +1,40 @@
+"""Jobs that the server's own worker completes: late behind the crowd of a run is not lost."""
+
+from onejob_contract.checks import Cost, Proof
+from onejob_contract.iut import Iut
+from onejob_contract.scheduler import Scheduler, Task
+from onejob_contract.session import Options, Session
+from onejob_contract.target import Target, WorkerMode
+from onejob_contract.verdict import CheckResult, Ending
+from onejob_contract.wire import Origin
+from onejob_fixtures.servers import running
+
+
+def last_of_a_crowd(server: str, crowd: int, job_timeout_s: float) -> CheckResult:
+    """Publish a crowd of jobs, and judge that the last one is completed in time."""
+
+    def check(iut: Iut) -> None:
+        jobs = [iut.active_job() for _ in range(crowd)]
+        iut.must_complete_by_itself(jobs[-1])
+
+    with running(server) as url:
+        target = Target(Origin.parse(url), worker=WorkerMode.LIVE, job_timeout_s=job_timeout_s)
+        session = Session(target, Options(profile="quick", seed=1))
+        session.prepare()
+        task = Task("crowd", 1, Proof(("WORKER-COMPLETES",), Cost.WORKER, ()), check)
+        result = Scheduler(session.run_state).run_one(task)
+        session.client.close()
+    return result
+
+
+def test_a_job_that_was_late_because_of_the_crowd_accuses_nobody() -> None:
+    # 20 ms a job: the last of 20 is late at 0.3 s, and done while a newer one is waited for.
+    ended = last_of_a_crowd("worker-with-a-queue", 20, 0.3)
+
+    assert ended.ending in (Ending.UNOBSERVABLE, Ending.PASSED), ended.reason
+
+
+def test_a_job_that_is_lost_while_newer_ones_are_done_is_a_violation() -> None:
+    ended = last_of_a_crowd("worker-loses-every-fifth-job", 4, 2.0)
+
+    assert ended.ending is Ending.VIOLATED, "the preflight's job was the first of five"
