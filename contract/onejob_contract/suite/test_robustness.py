@@ -141,6 +141,7 @@ def test_unknown_routes_and_methods_are_refused_politely(iut: Iut) -> None:
         "/status",
         "/status/",
         "/status/%ff%fe",
+        "/status/a%00b",
         "/status/%",
         "/status/%zz",
         "/publish/extra",

@@ -100,6 +100,8 @@ def test_a_job_that_does_not_exist_is_not_found(iut: Iut) -> None:
         f"{done.id}-{iut.nonce()}",
         f"{iut.nonce()}{job.id}",
         *iut.unless_job(job.session),
+        *iut.unless_job("constructor"),
+        *iut.unless_job("__proto__"),
         *iut.shortened(job),
         f"' OR '1'='1' --{iut.nonce()}",
         f"%{iut.nonce()}%",
