@@ -45,6 +45,11 @@ class Proof:
     needs: tuple[str, ...]
     share: float = 1.0
 
+    @property
+    def breaks_the_server(self) -> bool:
+        """Whether the check injects faults."""
+        return any(need.startswith("fault:") for need in self.needs)
+
 
 def proves(
     *requirements: str, cost: Cost = Cost.FAST, needs: tuple[str, ...] = (), share: float = 1.0

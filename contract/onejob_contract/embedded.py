@@ -48,17 +48,17 @@ def embedded_reference(mode: WorkerMode) -> Iterator[tuple[Target, Callable[[], 
         (folder / "uploads").mkdir()
         line = _start(stack, "serve", environment, folder)[1]
         url = line.removeprefix(_LISTENING)
-        stop_worker = None
+        end_worker = None
         if mode is not WorkerMode.HARNESS:
             worker, _ = _start(stack, "worker", {**environment, "ONEJOB_URL": url}, folder)
-            stop_worker = partial(_end, worker)
+            end_worker = partial(_end, worker)
         target = Target(
             parse_url(url),
-            worker=WorkerMode.LIVE if stop_worker else WorkerMode.HARNESS,
+            worker=WorkerMode.LIVE if end_worker else WorkerMode.HARNESS,
             update_status=True,
             upload_root=folder / "uploads",
         )
-        yield target, stop_worker
+        yield target, end_worker
 
 
 def _start(

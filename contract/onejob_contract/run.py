@@ -114,12 +114,17 @@ class Run:
             live_worker=self.has_worker,
         )
 
-    def worker_stopped(self) -> None:
-        """From here on only the kit completes jobs."""
-        self.target = replace(self.target, worker=WorkerMode.HARNESS)
+    def worker_stopped(self, left: WorkerMode) -> None:
+        """From here on only the kit completes jobs; `left` says how sure that is."""
+        self.target = replace(self.target, worker=left)
         self.surroundings = replace(self.surroundings, live_worker=False)
         self.live_worker_seen = None
         self._watched_until = time.monotonic_ns()
+
+    def worker_back(self) -> None:
+        """The server's own worker is at work again, and may finish what was left meanwhile."""
+        self.surroundings = replace(self.surroundings, live_worker=True)
+        self._watched_until = 0
 
     def judge_history(self) -> Judgement:
         """Judge the whole history of the run so far, the time with a worker and that without."""

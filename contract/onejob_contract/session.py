@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -15,16 +16,33 @@ import pytest
 from onejob_contract.catalogue import requirements
 from onejob_contract.checks import Cost
 from onejob_contract.client import Client
-from onejob_contract.preflight import NotJudgeable, Preflight, look, must_be_whole
+from onejob_contract.faults import injected
+from onejob_contract.findings import HealFailed, Unobservable
+from onejob_contract.preflight import (
+    NotJudgeable,
+    Preflight,
+    look,
+    must_be_whole,
+    watch_for_worker,
+)
 from onejob_contract.run import PROFILES, STRETCH, Run
 from onejob_contract.scheduler import Scheduler, Task
-from onejob_contract.target import Target, UsageError, load_target, parse_url, worker_mode
+from onejob_contract.target import (
+    Target,
+    UsageError,
+    WorkerMode,
+    load_target,
+    parse_url,
+    worker_mode,
+)
 from onejob_contract.verdict import CheckResult, Conclusion, Exit, conclude
 
 CLEANING_S = 2.0
 CLEANED_UP = "https://results.example.com/cleaned-up.png"
 _CLEANERS = 4
 _PATIENCE_S = 10.0
+_FAST_WORKER_S = 2.0
+"""A worker that takes longer for a job leaves time to watch its lock, and need not be stopped."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,19 +61,20 @@ class Options:
 class Session:
     """Judges one target once.
 
-    `stop_worker` ends the server's own worker, where the kit may: it is watched first, and then
-    out of the way.
+    Where the kit may stop the server's own worker, it is watched first and then out of the way:
+    because `end_worker` ends it for good, or because the target file declares the fault
+    `worker_stop`, whose worker is back before the faults are judged.
     """
 
     def __init__(
-        self, target: Target, options: Options, stop_worker: Callable[[], None] | None = None
+        self, target: Target, options: Options, end_worker: Callable[[], None] | None = None
     ) -> None:
         self.target = target
         self.options = options
         self.client = Client(target)
         self.results: list[CheckResult] = []
         self.seconds = 0.0
-        self._stop_worker = stop_worker
+        self._end_worker = end_worker
         self._preflight: Preflight | None = None
         self._run: Run | None = None
 
@@ -107,13 +126,20 @@ class Session:
         """Look at the target. Raises NotJudgeable, also for a fault that was left injected."""
         must_be_whole(self.target)
         profile = PROFILES[self.options.profile]
-        self._preflight = look(self.client, min(_PATIENCE_S, profile.seconds))
+        seen = look(self.client, min(_PATIENCE_S, profile.seconds))
+        if (
+            self._may_pause_worker
+            and not seen.surroundings.live_worker
+            and watch_for_worker(self.client, _FAST_WORKER_S) is not None
+        ):
+            seen = replace(seen, surroundings=replace(seen.surroundings, live_worker=True))
+        self._preflight = seen
         self._run = Run(
             client=self.client,
             target=self.target,
             profile=profile,
             seed=self.options.seed,
-            surroundings=self._preflight.surroundings,
+            surroundings=seen.surroundings,
             hold_s=self.options.hold_s if self.options.hold_s is not None else profile.hold_s,
         )
 
@@ -124,21 +150,14 @@ class Session:
     def run(self, tasks: Sequence[Task]) -> Iterator[tuple[Task, CheckResult]]:
         """Run the checks; yields each result as it comes, and keeps them all."""
         run = self.run_state
-        scheduler = Scheduler(run, fail_fast=self.options.fail_fast)
         try:
-            rest = list(tasks)
-            if self._stop_worker is not None:
-                for task in (t for t in tasks if t.proof.cost is Cost.WORKER):
-                    yield self._keep(task, scheduler.run_one(task))
-                    rest.remove(task)
-                self._stop_worker()
-                run.worker_stopped()
-            run.started = time.monotonic()
-            for task, result in scheduler.results(rest):
-                yield self._keep(task, result)
+            for task, result in self._phases(run, tasks):
+                self.results.append(result)
+                yield task, result
         finally:
             self.seconds = run.elapsed
-            self._leave_clean(run)
+            self._complete_unfinished(run)
+            self.client.close()
 
     def abandon(self) -> None:
         """Stop as soon as possible; what did not run is not judged."""
@@ -168,26 +187,72 @@ class Session:
                 return explain_violation(violation, self.target.origin)
         return result.reason
 
-    def _keep(self, task: Task, result: CheckResult) -> tuple[Task, CheckResult]:
-        self.results.append(result)
-        return task, result
+    def _phases(self, run: Run, tasks: Sequence[Task]) -> Iterator[tuple[Task, CheckResult]]:
+        """First what watches the worker, then the most without it, and the faults at the end."""
+        scheduler = Scheduler(run, fail_fast=self.options.fail_fast)
+        if self._end_worker is None and not (
+            self._may_pause_worker and run.surroundings.live_worker
+        ):
+            run.started = time.monotonic()
+            yield from scheduler.results(tasks)
+            return
+        watching = [task for task in tasks if task.proof.cost is Cost.WORKER]
+        breaking = [task for task in tasks if task.proof.breaks_the_server]
+        for task in watching:
+            yield task, scheduler.run_one(task)
+        with self._without_worker(run):
+            run.started = time.monotonic()
+            yield from scheduler.results(
+                [task for task in tasks if task not in watching and task not in breaking]
+            )
+        yield from scheduler.results(breaking)
 
-    def _leave_clean(self, run: Run) -> None:
+    @property
+    def _may_pause_worker(self) -> bool:
+        return self.target.worker is WorkerMode.AUTO and "worker_stop" in self.target.faults
+
+    @contextmanager
+    def _without_worker(self, run: Run) -> Iterator[None]:
+        """Only the kit completes jobs meanwhile; a worker that cannot be stopped goes on."""
+        if self._end_worker is not None:
+            self._end_worker()
+            run.worker_stopped(WorkerMode.HARNESS)
+            yield
+            return
+        try:
+            with ExitStack() as stopped:
+                try:
+                    stopped.enter_context(injected(self.target.faults["worker_stop"], self.client))
+                    # Who says that it is stopped may be wrong: nobody must be accused of that.
+                    run.worker_stopped(WorkerMode.AUTO)
+                except Unobservable as failed:
+                    run.measured["the live worker goes on"] = failed.reason
+                try:
+                    yield
+                finally:
+                    self._complete_unfinished(run)
+        except HealFailed as failed:
+            run.unhealed = failed.reason
+            run.stop.set()
+        run.worker_back()
+
+    def _complete_unfinished(self, run: Run) -> None:
         """Complete the jobs of this run that are still active, so that no session stays locked."""
         self.client.cancelled = False
-        if run.surroundings.update_status and not run.gone:
-            deadline = time.monotonic() + min(CLEANING_S * STRETCH, run.profile.seconds)
-            silent = threading.Event()
+        if not run.surroundings.update_status or run.gone:
+            return
+        deadline = time.monotonic() + min(CLEANING_S * STRETCH, run.profile.seconds)
+        silent = threading.Event()
 
-            def clean(job: str) -> None:
-                if time.monotonic() < deadline and not silent.is_set():
-                    step = self.client.update(job, CLEANED_UP, "cleaning-up")
-                    if step.exchange.response is None:
-                        silent.set()
+        def clean(job: str) -> None:
+            if time.monotonic() < deadline and not silent.is_set():
+                step = self.client.update(job, CLEANED_UP, "cleaning-up")
+                run.unfinished.pop(job, None)
+                if step.exchange.response is None:
+                    silent.set()
 
-            with ThreadPoolExecutor(_CLEANERS) as cleaners:
-                list(cleaners.map(clean, list(run.unfinished)))
-        self.client.close()
+        with ThreadPoolExecutor(_CLEANERS) as cleaners:
+            list(cleaners.map(clean, list(run.unfinished)))
 
 
 def new_seed() -> int:

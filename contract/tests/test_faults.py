@@ -72,6 +72,30 @@ def test_a_correct_server_passes_under_every_fault(user: CommandLine, worker: st
     assert "8 requirements hold" in said.out
 
 
+def test_a_fast_worker_that_can_be_stopped_leaves_nothing_unobserved(user: CommandLine) -> None:
+    with running("worker-in-30-ms") as url:
+        stop = {"worker_stop": tuple(switch(url, "worker_stop", w) for w in ("inject", "heal"))}
+        file = target(user.folder, url, stop, 10)
+        said = user.onejob("check", "--target", file, "--profile", "quick")
+
+        assert said.exit == Exit.CONFORMANT, said.everything
+        assert "live worker" in said.out
+        assert leftovers(url) == []
+        assert "(one within" in user.onejob("doctor", url).out, "the worker is at work again"
+
+
+@pytest.mark.parametrize("inject", ["true", "echo no such unit; exit 5"])
+def test_a_fast_worker_that_goes_on_all_the_same_accuses_nobody(
+    user: CommandLine, inject: str
+) -> None:
+    with running("worker-in-30-ms") as url:
+        file = target(user.folder, url, {"worker_stop": (inject, "true")}, 10)
+        said = user.onejob("check", "--target", file, "--profile", "quick")
+
+    assert said.exit == Exit.NOT_JUDGED, said.everything
+    assert "the server's own worker finished the job first" in said.out
+
+
 @pytest.mark.parametrize(
     ("inject", "told"),
     [

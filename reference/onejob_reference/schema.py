@@ -33,6 +33,7 @@ jobs = Table(
     Column("created_at", Double, nullable=False),
     Column("attempt", Integer, nullable=False, server_default="0"),
     Column("lease_until", Double),
+    sqlite_with_rowid=False,  # one tree to write instead of a table and its key's index
 )
 
 session_locks = Table(
@@ -41,6 +42,7 @@ session_locks = Table(
     Column("session", LargeBinary, primary_key=True),
     Column("token", LargeBinary, nullable=False),
     Column("expires_at", Double),
+    sqlite_with_rowid=False,
 )
 
 # Written out, not bound: only then can the partial indexes serve a statement.

@@ -120,8 +120,8 @@ def check(
             known_failures=_known_failures(known_failures),
         )
         _writable(report)
-        with _target(url, target_file, worker) as (target, stop_worker):
-            code = _judge(target, options, stop_worker, report, console)
+        with _target(url, target_file, worker) as (target, end_worker):
+            code = _judge(target, options, end_worker, report, console)
     except UsageError as error:
         click.echo(f"onejob check: {error}", err=True)
         code = Exit.USAGE
@@ -137,7 +137,7 @@ def check(
 def _judge(
     target: Target,
     options: Options,
-    stop_worker: Callable[[], None] | None,
+    end_worker: Callable[[], None] | None,
     report: Path | None,
     console: Console,
 ) -> Exit:
@@ -148,7 +148,7 @@ def _judge(
     from onejob_contract.report.files import write_report  # noqa: PLC0415
     from onejob_contract.report.terminal import Terminal  # noqa: PLC0415
 
-    session = Session(target, options, stop_worker)
+    session = Session(target, options, end_worker)
     terminal = Terminal(console)
     started_at = datetime.datetime.now(datetime.UTC)
     try:

@@ -136,8 +136,10 @@ def _findings(
             "note",
             f"the server's own worker completes jobs{took}",
             (
-                "stop it while the kit runs, or some locks end before they can be watched "
-                "(inconclusive)"
+                "the kit stops it by the fault worker_stop, once it has seen it work"
+                if "worker_stop" in target.faults
+                else "stop it while the kit runs, or declare the fault worker_stop in a target file; "
+                "otherwise some locks end before they can be watched (inconclusive)"
             ),
         )
     elif around.update_status:
