@@ -138,8 +138,8 @@ def _findings(
             (
                 "the kit stops it by the fault worker_stop, once it has seen it work"
                 if "worker_stop" in target.faults
-                else "stop it while the kit runs, or declare the fault worker_stop in a target file; "
-                "otherwise some locks end before they can be watched (inconclusive)"
+                else "stop it while the kit runs, or declare the fault worker_stop in a target "
+                "file; otherwise some locks end before they can be watched (inconclusive)"
             ),
         )
     elif around.update_status:
