@@ -28,7 +28,8 @@ from onejob_fixtures.images import Image, small_jpeg, small_png
 TRACE_LIMIT: Final = 400
 _SILENT_TIMEOUTS: Final = 3
 _GRACE_TIMEOUTS: Final = 2
-_WIDTH: Final = 8
+_WIDTH: Final = 12
+_SLOWER: Final = 3
 _GRACE_S: Final = 2.0
 
 Thing = TypeVar("Thing")
@@ -157,6 +158,10 @@ class Conversation:
                 self.run.cut_short[self.check] = f"{number} of {planned} rounds"
                 return
             yield number
+
+    def in_a_row(self, number: int) -> range:
+        """So many repetitions; a third of them if the server is slow to answer."""
+        return range(number // _SLOWER if self.run.is_slow else number)
 
     def each(self, things: Iterable[Thing], do: Callable[[Thing], object]) -> list[Thing]:
         """Do something to independent things; many at a time if the server is slow to answer.

@@ -105,7 +105,7 @@ def test_polling_does_not_free_a_session(iut: Iut) -> None:
     done, _ = iut.completed_job() if iut.run.surroundings.update_status else (iut.active_job(), "")
 
     def many_polls(job: Job) -> None:
-        for _ in range(40):
+        for _ in iut.in_a_row(40):
             iut.status(job)
 
     events: tuple[Callable[[Job], object], ...] = (
@@ -158,7 +158,7 @@ def test_refused_publishes_do_not_free_a_session(iut: Iut) -> None:
     """Busy ones, twenty-five in a row; without an image; without a session; of broken forms."""
 
     def impatient(job: Job) -> None:
-        for _ in range(25):
+        for _ in iut.in_a_row(25):
             iut.publish(job.session).must_be(Answer.BUSY)
 
     def incomplete(job: Job) -> None:
