@@ -20,10 +20,11 @@ from onejob_contract.documented import Answer, Call, Reading
 from onejob_contract.findings import TargetGone, Unobservable, Violation
 from onejob_contract.judging import Judging
 from onejob_contract.races import RaceLog, rendezvous
-from onejob_contract.run import Run
+from onejob_contract.run import STRETCH, Run
 from onejob_contract.wire import Exchange, Request
 from onejob_fixtures.forms import Form, Part, encode, publish_parts
 from onejob_fixtures.images import Image, small_jpeg, small_png
+from onejob_fixtures.names import SessionStem
 
 TRACE_LIMIT: Final = 400
 _SILENT_TIMEOUTS: Final = 3
@@ -31,6 +32,7 @@ _GRACE_TIMEOUTS: Final = 2
 _WIDTH: Final = 12
 _SLOWER: Final = 3
 _GRACE_S: Final = 2.0
+_NO_TIME: Final = "there was no time for it; a longer --profile has more"
 
 Thing = TypeVar("Thing")
 
@@ -48,8 +50,9 @@ class Budget:
     """How long one check may go on, in time.monotonic seconds: with more rounds, and at all.
 
     A request left unanswered after `at_most` ends the run, at once where nothing else is answered
-    either, else two timeouts later: its server has had its time. A brief look has the rounds of
-    the quick profile, whatever the profile.
+    either, else two timeouts later: its server has had its time. What goes on for as long again
+    as the whole run may take is given up. A brief look has the rounds of the quick profile,
+    whatever the profile.
     """
 
     until: float
@@ -102,7 +105,10 @@ class Seen:
 
 
 class Conversation:
-    """What one check asks the implementation under test. `requirement` is what it judges."""
+    """What one check asks the implementation under test. `requirement` is what it judges.
+
+    `shapes` remembers of which stem and nonce a session id was made, for a replay to make another.
+    """
 
     def __init__(self, run: Run, check: str, number: int, requirement: str, budget: Budget) -> None:
         self.run = run
@@ -110,6 +116,7 @@ class Conversation:
         self.requirement = requirement
         self.random = Random(f"{run.seed}/{check}")
         self.trace: list[Step] = []
+        self.shapes: dict[str, tuple[SessionStem, str]] = {}
         self._budget = budget
         self._stem = f"{run.client.token}{number:03}"
         self._numbers = itertools.count(1)
@@ -132,6 +139,13 @@ class Conversation:
     def new_session(self) -> str:
         """A session id that was never used."""
         return f"onejob-{self.nonce()}"
+
+    def named(self, *stems: SessionStem) -> list[str]:
+        """Session ids that were never used, of these shapes, with one nonce in common."""
+        nonce = self.nonce()
+        named = {stem.with_nonce(nonce): (stem, nonce) for stem in stems}
+        self.shapes.update(named)
+        return list(named)
 
     def new_url(self) -> str:
         """A result URL that was never used."""
@@ -187,7 +201,7 @@ class Conversation:
         if not all(done):
             self.run.cut_short[self.check] = f"{sum(done)} of {len(todo)} cases"
         if not any(done):
-            raise Unobservable("there was no time for it")
+            raise Unobservable(_NO_TIME)
         return [thing for thing, is_done in zip(todo, done, strict=True) if is_done]
 
     # --- requests -------------------------------------------------------------------------
@@ -259,7 +273,7 @@ class Conversation:
         client = self.run.client
         who = [self.client_name(number) for number in range(len(racers))]
         exchanges = rendezvous(client, [(racer.request, who[i]) for i, racer in enumerate(racers)])
-        log.add(exchanges)
+        log.add(exchanges, client)
         steps = []
         for racer, exchange, name in zip(racers, exchanges, who, strict=True):
             if racer.url is not None:
@@ -293,6 +307,8 @@ class Conversation:
     # --- bookkeeping ---------------------------------------------------------------------
 
     def _note(self, step: Step) -> Seen:
+        if time.monotonic() > self._budget.at_most + self.run.profile.seconds * STRETCH:
+            raise Unobservable(_NO_TIME)
         self._must_not_be_silent(step.exchange)
         self.trace.append(step)
         if len(self.trace) > TRACE_LIMIT:
@@ -305,15 +321,16 @@ class Conversation:
         if exchange.response is not None:
             run.silent_since = None
             return
-        if run.silent_since is None:
-            run.silent_since = exchange.invoked_ns / 1e9
+        since = run.silent_since
+        if since is None:
+            since = run.silent_since = exchange.invoked_ns / 1e9
         now, timeout = time.monotonic(), run.target.response_timeout_s
         overdue = now - self._budget.at_most
         # What answers others is not gone: time for this one request to be judged and shown again.
         gone = overdue > _GRACE_TIMEOUTS * timeout or (
             overdue > 0 and not run.client.is_answered_at_all()
         )
-        if gone or now - run.silent_since > _SILENT_TIMEOUTS * timeout:
+        if gone or now - since > _SILENT_TIMEOUTS * timeout:
             raise TargetGone(f"it stopped answering: {exchange.detail}")
 
     def _granted(self, job: str, session: str) -> None:

@@ -13,8 +13,8 @@ from collections.abc import Sequence
 from typing import Final
 from urllib.parse import quote
 
-from onejob_contract.client import Step, operation_of, status_request, update_request
-from onejob_contract.documented import Answer, Call
+from onejob_contract.client import Step, operation_of
+from onejob_contract.documented import Answer
 from onejob_contract.findings import Violation
 from onejob_contract.iut import Iut
 from onejob_contract.model import SessionState
@@ -136,19 +136,14 @@ def _alike(new: Step, old: Step) -> bool:
 
 
 def _send(old: Step, names: dict[str, str], jobs: dict[str, str], iut: Iut) -> Step:
+    """Send a step again, written in the same way but with the names of this time."""
     client = iut.run.client
-    job = jobs.get(old.job, old.job) if old.job is not None else None
-    request = old.exchange.request
+    session = _renamed_session(old.session, names, iut) if old.session is not None else None
+    job = _renamed(_with_jobs(old.job, jobs), names, iut) if old.job is not None else None
     url = _renamed(old.url, names, iut) if old.url is not None else None
-    if old.call is Call.STATUS and job is not None and job != old.job:
-        request = status_request(job)
-    elif old.call is Call.UPDATE and job is not None and url is not None:
-        request = update_request(job, url)
-    else:
-        request = _renamed_request(request, names, jobs, iut)
+    request = _renamed_request(old, session, names, jobs, iut)
     if url is not None:
         iut.run.reported_urls.add(url)
-    session = _renamed(old.session, names, iut) if old.session is not None else None
     if old.call is None:
         if session is not None:
             iut.run.untracked_sessions.append(session)
@@ -158,23 +153,57 @@ def _send(old: Step, names: dict[str, str], jobs: dict[str, str], iut: Iut) -> S
 
 
 def _renamed_request(
-    request: Request, names: dict[str, str], jobs: dict[str, str], iut: Iut
+    step: Step, session: str | None, names: dict[str, str], jobs: dict[str, str], iut: Iut
 ) -> Request:
+    request = step.exchange.request
     target, body = request.target, request.body
     for old, new in jobs.items():
+        before, after = quote(old, safe=""), quote(new, safe="")
+        spellings = {old.encode(): new.encode(), _in_json(old): _in_json(new)}
         if len(old) >= _SHORTEST_TELLING_ID:
-            target = target.replace(quote(old, safe=""), quote(new, safe=""))
-            body = body.replace(_in_json(old), _in_json(new))
+            target = target.replace(before, after)
+            for spelt, spelt_now in spellings.items():
+                body = body.replace(spelt, spelt_now)
+        else:
+            if target.endswith(f"/{before}"):
+                target = target.removesuffix(before) + after
+            for spelt, spelt_now in spellings.items():
+                body = body.replace(b'"%s"' % spelt, b'"%s"' % spelt_now)
+    if step.session is not None and session is not None:
+        body = body.replace(_as_part(step.session), _as_part(session))
     body = _renamed(body.decode("latin-1"), names, iut).encode("latin-1")
     ours = {name.lower() for name, _ in iut.run.target.headers} | {"x-onejob-request", "connection"}
     headers = tuple((n, v) for n, v in request.headers if n.lower() not in ours)
     return Request(request.method, _renamed(target, names, iut), headers, body)
 
 
+def _with_jobs(text: str, jobs: dict[str, str]) -> str:
+    """The job id of this time, also where it is only a piece of the text."""
+    if text in jobs:
+        return jobs[text]
+    for old, new in jobs.items():
+        if len(old) >= _SHORTEST_TELLING_ID:
+            text = text.replace(old, new)
+    return text
+
+
+def _renamed_session(session: str, names: dict[str, str], iut: Iut) -> str:
+    """The session id with a fresh nonce, also where that is written as digits or as one letter."""
+    if session not in iut.shapes:
+        return _renamed(session, names, iut)
+    stem, nonce = iut.shapes[session]
+    return stem.with_nonce(names.setdefault(nonce, iut.nonce()))
+
+
 def _renamed(text: str, names: dict[str, str], iut: Iut) -> str:
     """The text with every nonce of this run replaced by a fresh one, the same for the same."""
     pattern = re.escape(iut.run.client.token) + rf"\d{{{_NUMBER_OF_DIGITS}}}"
     return re.sub(pattern, lambda found: names.setdefault(found[0], iut.nonce()), text)
+
+
+def _as_part(session: str) -> bytes:
+    """How a session id stands in a form."""
+    return f"\r\n\r\n{session}\r\n--".encode()
 
 
 def _in_json(text: str) -> bytes:

@@ -42,8 +42,7 @@ class Walk:
 
     def open(self, *stems: SessionStem) -> None:
         """Take new sessions into the walk; several stems share one nonce."""
-        nonce = self._iut.nonce()
-        self._sessions += [stem.with_nonce(nonce) for stem in stems]
+        self._sessions += self._iut.named(*stems)
 
     def publish(self, number: int, order: Sequence[int] = range(FIELDS)) -> None:
         """A complete publish on a session, its fields in this order."""

@@ -78,7 +78,7 @@ def test_any_text_names_a_session(iut: Iut) -> None:
     """Every kind of session id gets a job, is busy while it is active, and free after it."""
 
     def lives(stem: SessionStem) -> None:
-        session = stem.with_nonce(iut.nonce())
+        (session,) = iut.named(stem)
         seen = iut.publish(session)
         if stem.nonce_as == "ideograph" and seen.answer is Answer.BUSY:
             return  # one character has no room for a nonce: an earlier run may hold it

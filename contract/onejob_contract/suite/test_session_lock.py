@@ -262,7 +262,7 @@ def test_different_session_ids_are_different_sessions(iut: Iut) -> None:
     """Pairs that careless servers confuse: each gets its own job, and keeps it."""
 
     def are_two(pair: ConfusablePair) -> None:
-        first, second = pair.with_nonce(iut.nonce())
+        first, second = iut.named(pair.first, pair.second)
         one = iut.must_grant(first)
         two = iut.must_grant(second)
         iut.must_hold(one)
@@ -281,9 +281,8 @@ def test_different_session_ids_are_different_sessions(iut: Iut) -> None:
 def test_one_edit_makes_another_session(iut: Iut) -> None:
     """Random texts, each also with a letter changed, left out, doubled or moved somewhere."""
     for _ in iut.rounds(20, 100, 1000):
-        nonce = iut.nonce()
-        for stem in similar_stems(iut.random):
-            iut.must_grant(stem.with_nonce(nonce))
+        for session in iut.named(*similar_stems(iut.random)):
+            iut.must_grant(session)
 
 
 @proves("LOCK-MANY-SESSIONS", cost=Cost.VOLUME, share=2.0)
