@@ -16,6 +16,7 @@ from urllib.parse import quote
 
 from onejob_contract.documented import FAILURES, Answer, Call, Reading, describe_exchange, read
 from onejob_contract.history import Operation, OperationKind, Outcome
+from onejob_contract.places import Places
 from onejob_contract.target import Target
 from onejob_contract.wire import Connection, Exchange, Request, Response, Trouble, WireError
 from onejob_fixtures.forms import Form
@@ -24,6 +25,9 @@ REQUEST_ID: Final = "X-Onejob-Request"
 """The header to look for in the server's log: run, check and number of the request."""
 
 _ALIVE_S: Final = 2.0
+_LONG_WAIT: Final = 5
+"""Waiting for more than this fraction of the deadline is waiting for other requests."""
+
 _IDLE_S: Final = 1.0
 """A connection idle for longer may be closed by the server at any moment; common limits are 2 s."""
 
@@ -87,6 +91,7 @@ class Client:
         self.failed: list[Step] = []
         """Publishes that failed in a documented way."""
         self.keep_alive = True
+        self.places = Places()
         self.cancelled = False
         self.out_of_turn: list[tuple[str, bytes]] = []
         self.exchanges = 0
@@ -96,7 +101,10 @@ class Client:
 
     def send(self, request: Request, who: str, timeout_s: float | None = None) -> Exchange:
         """One exchange. It never raises for what a server does: the exchange says what happened."""
-        request = self.stamped(request, who)
+        with self.places.taken():
+            return self._sent(self.stamped(request, who), timeout_s)
+
+    def _sent(self, request: Request, timeout_s: float | None) -> Exchange:
         deadline = time.monotonic() + (timeout_s or self.target.response_timeout_s)
         invoked = time.monotonic_ns()
         connection: Connection | None = None
@@ -150,14 +158,15 @@ class Client:
     def give_up(self, request: Request, bytes_of_body: int, who: str, session: str) -> None:
         """Begin a publish and reset the connection; what the server makes of it is unknown."""
         request = self.stamped(request, who)
-        deadline = time.monotonic() + self.target.response_timeout_s
-        invoked = time.monotonic_ns()
-        try:
-            connection = Connection(self.target.origin, deadline)
-            connection.send_half(request, bytes_of_body, deadline)
-            connection.abort()
-        except WireError:
-            return
+        with self.places.taken():
+            deadline = time.monotonic() + self.target.response_timeout_s
+            invoked = time.monotonic_ns()
+            try:
+                connection = Connection(self.target.origin, deadline)
+                connection.send_half(request, bytes_of_body, deadline)
+                connection.abort()
+            except WireError:
+                return
         self.history.append(
             Operation(
                 session, who, OperationKind.PUBLISH, None, None, invoked, None, Outcome.UNKNOWN
@@ -234,6 +243,17 @@ class Client:
                 self._idle.append(connection)
         else:
             connection.close()
+
+    def was_crowded(self, exchange: Exchange) -> bool:
+        """Whether other requests had to wait for long, too, while this one was on its way."""
+        long_ns = self.target.response_timeout_s * 1e9 / _LONG_WAIT
+        return any(
+            op.returned_ns is not None
+            and op.returned_ns - op.invoked_ns > long_ns
+            and op.invoked_ns < exchange.returned_ns
+            and op.returned_ns > exchange.invoked_ns
+            for op in list(self.history)
+        )
 
     def is_answered_at_all(self) -> bool:
         """Whether the server still accepts connections."""

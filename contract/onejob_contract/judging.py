@@ -77,7 +77,7 @@ class Judging:
             )
         if reading.answer in allowed:
             return
-        shown = tuple(self._trace)  # what the next line asks about is no part of what went wrong
+        shown = self._until(step)  # what the next line asks about is no part of what went wrong
         if self._worker_explains(step, allowed):
             raise Unobservable("the server's own worker finished the job first", again=True)
         misspelt = Answer.BUSY in allowed and _is_refusal(step)
@@ -114,6 +114,14 @@ class Judging:
         if step.answer is not None or (response is not None and response.status < SERVER_ERROR):
             return
         raise Violation(requirement, "a 4xx refusal, without delay", step.reading.actual, (step,))
+
+    def _until(self, step: Step) -> tuple[Step, ...]:
+        """The trace up to this step; of a race, the step is not always the last one."""
+        trace = tuple(self._trace)
+        for index in reversed(range(len(trace))):
+            if trace[index] is step:
+                return trace[: index + 1]
+        return (*trace, step)
 
     def _worker_explains(self, step: Step, allowed: frozenset[Answer]) -> bool:
         """Whether the step is right if the server's own worker completed a job by itself."""

@@ -5,13 +5,16 @@ from __future__ import annotations
 import statistics
 import threading
 import time
+from collections.abc import Mapping
 from contextlib import closing, suppress
 from dataclasses import dataclass
 
 from onejob_contract.client import Client, Step, publish_request
 from onejob_contract.documented import Answer, Call
 from onejob_contract.leftovers import Leftover, folder, leftovers
-from onejob_contract.run import Surroundings
+from onejob_contract.places import MANY, Places
+from onejob_contract.races import rendezvous
+from onejob_contract.run import SLOW_S, Surroundings
 from onejob_contract.target import Target, WorkerMode
 from onejob_contract.wire import Connection, Exchange, Request, Trouble, WireError
 from onejob_fixtures.forms import encode, publish_parts
@@ -19,6 +22,13 @@ from onejob_fixtures.images import small_jpeg, small_png
 
 WHO = "preflight"
 _SECOND_CONNECTION_S = 1.5
+_MOST_HELD = 24
+"""So many requests of the widest race are held back together."""
+_QUEUED_S = 0.5
+"""A connection that takes longer found the server's queue full: the kernel asks again after 1 s."""
+_BESIDE_EACH_OTHER = 8
+_LONGEST_QUEUE = 5
+"""Nobody waits for others longer than this fraction of the deadline."""
 
 
 class NotJudgeable(Exception):
@@ -29,13 +39,15 @@ class NotJudgeable(Exception):
 class Preflight:
     """What the first requests showed. `server` is what the server calls itself.
 
-    `one_at_a_time` says that a kept connection blocks all others, so none is kept.
+    `one_at_a_time` says that a kept connection blocks all others, so none is kept. `left_active`
+    are jobs that it began and did not complete, with their sessions.
     """
 
     surroundings: Surroundings
     server: str
     first_steps: tuple[Step, ...]
     one_at_a_time: bool
+    left_active: Mapping[str, str]
 
 
 def left_injected(target: Target) -> list[Leftover]:
@@ -76,6 +88,7 @@ def look(client: Client, patience_s: float) -> Preflight:
     one_at_a_time = _blocks_others(client)
     if one_at_a_time:
         client.keep_alive = False
+    client.places = Places(_room(client))
     session = f"onejob-preflight-{client.token}"
     form = encode(publish_parts(session, small_png(1), small_jpeg(1)))
     publish = client.publish(session, form, WHO)
@@ -94,15 +107,20 @@ def look(client: Client, patience_s: float) -> Preflight:
             reachable, reason = completed, why
         if not reachable and not live:
             live = _worker_finishes(client, publish.granted_job, patience_s)
+    pace_s = statistics.mean(sorted(latencies)[:-1])
+    left_active: dict[str, str] = {}
+    if pace_s > SLOW_S:
+        queue, left_active = _short_queue(client)
+        client.places = Places(min(client.places.number, queue))
     surroundings = Surroundings(
         latency_s=statistics.median(latencies),
-        pace_s=statistics.mean(sorted(latencies)[:-1]),
+        pace_s=pace_s,
         update_status=reachable if reachable is not None else True,
         update_status_reason=reason,
         live_worker=live or target.worker is WorkerMode.LIVE,
     )
     server = health.exchange.response.header("Server") if health.exchange.response else None
-    return Preflight(surroundings, server or "unnamed", steps, one_at_a_time)
+    return Preflight(surroundings, server or "unnamed", steps, one_at_a_time, left_active)
 
 
 def _first(client: Client, url: str) -> Step:
@@ -229,6 +247,47 @@ def _blocks_others(client: Client) -> bool:
     client.give_back(first, reusable=not blocked)
     asker.join(client.target.response_timeout_s)
     return blocked
+
+
+def _room(client: Client) -> int:
+    """How many requests the server lets in while none of them is complete; MANY if it takes them.
+
+    One place is left free: what the kit closed may still stand in the queue.
+    """
+    if client.target.origin.scheme == "https":
+        return MANY  # a handshake needs the server's attention already
+    held: list[Connection] = []
+    request = client.stamped(Request("GET", "/health"), WHO)
+    deadline = time.monotonic() + client.target.response_timeout_s
+    try:
+        for _ in range(_MOST_HELD):
+            held.append(Connection(client.target.origin, time.monotonic() + _QUEUED_S))
+            held[-1].send_head(request, deadline)
+    except WireError:
+        pass
+    for connection in held:
+        with suppress(WireError), closing(connection):
+            connection.send_tail(deadline)
+            connection.receive(deadline)
+    return MANY if len(held) == _MOST_HELD else max(1, len(held) - 1)
+
+
+def _short_queue(client: Client) -> tuple[int, dict[str, str]]:
+    """How many requests may wait in a slow server, by how fast it works on several together.
+
+    The jobs that it was granted meanwhile are active, and come with their sessions.
+    """
+    sessions = [f"onejob-beside-{client.token}-{number}" for number in range(_BESIDE_EACH_OTHER)]
+    forms = [encode(publish_parts(session, small_png(1), small_jpeg(1))) for session in sessions]
+    began = time.monotonic()
+    exchanges = rendezvous(client, [(publish_request(form), WHO) for form in forms])
+    each_s = (time.monotonic() - began) / len(exchanges)
+    jobs = {}
+    for session, exchange in zip(sessions, exchanges, strict=True):
+        step = client.recorded(Call.PUBLISH, exchange, WHO, session=session)
+        if step.granted_job is not None:
+            jobs[step.granted_job] = session
+    return max(1, int(client.target.response_timeout_s / _LONGEST_QUEUE / each_s)), jobs
 
 
 def _seconds(exchange: Exchange) -> float:

@@ -9,13 +9,16 @@ from __future__ import annotations
 import selectors
 import statistics
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 from onejob_contract.client import Client
 from onejob_contract.findings import Unobservable
 from onejob_contract.run import Run
 from onejob_contract.wire import Connection, Exchange, Request, Response, Trouble, WireError
+
+Thing = TypeVar("Thing")
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +34,24 @@ class Tightness:
 
 
 def rendezvous(client: Client, requests: Sequence[tuple[Request, str]]) -> list[Exchange]:
-    """Send requests (each with the name of its client) so that they become complete together."""
+    """Send requests (each with the name of its client) so that they become complete together.
+
+    More than the server has places for are sent in groups, one after the other.
+    """
+    exchanges: list[Exchange] = []
+    for group in _groups(requests, client):
+        with client.places.taken(len(group)):
+            exchanges += _together(client, group)
+    return exchanges
+
+
+def _groups(things: Sequence[Thing], client: Client) -> Iterator[Sequence[Thing]]:
+    """What goes on its way together: as much as the server has places for."""
+    size = client.places.number
+    return (things[first : first + size] for first in range(0, len(things), size))
+
+
+def _together(client: Client, requests: Sequence[tuple[Request, str]]) -> list[Exchange]:
     deadline = time.monotonic() + client.target.response_timeout_s
     runners = [_Runner(client, request, who, deadline) for request, who in requests]
     if client.target.origin.scheme == "https":
@@ -80,9 +100,9 @@ class RaceLog:
         self._name = name
         self._rounds: list[Tightness] = []
 
-    def add(self, exchanges: Sequence[Exchange]) -> None:
+    def add(self, exchanges: Sequence[Exchange], client: Client) -> None:
         """Note one round."""
-        self._rounds.append(tightness(exchanges))
+        self._rounds += [tightness(group) for group in _groups(exchanges, client)]
 
     def must_have_overlapped(self, run: Run) -> None:
         """Tell the report how tight it was. Raises Unobservable when too few pairs overlapped."""

@@ -34,7 +34,8 @@ PROFILES: Final = MappingProxyType(
 )
 STRETCH: Final = 3.0
 """A slow server gets this many times the profile's seconds before checks are cut short."""
-_SLOW_S: Final = 0.02
+SLOW_S: Final = 0.02
+"""Waiting for one answer of this length after the other wastes the profile's seconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +97,7 @@ class Run:
     @property
     def is_slow(self) -> bool:
         """Whether waiting for one answer at a time wastes the profile's seconds."""
-        return self.surroundings.pace_s > _SLOW_S
+        return self.surroundings.pace_s > SLOW_S
 
     @property
     def elapsed(self) -> float:

@@ -62,7 +62,8 @@ class Scheduler:
         self._fail_fast = fail_fast
         self._done: queue.SimpleQueue[tuple[Task, CheckResult]] = queue.SimpleQueue()
         pace_s = run.surroundings.pace_s
-        self.lanes = min(_MOST_LANES, 3 + int(pace_s / _LATENCY_OF_A_LANE_S))
+        wanted = 3 + int(pace_s / _LATENCY_OF_A_LANE_S)
+        self.lanes = min(_MOST_LANES, wanted, max(3, run.client.places.number))
         self._volume_left = 0
         self._guard = threading.Lock()
 
@@ -212,11 +213,12 @@ class Scheduler:
         return True
 
     def _may_be_bad_luck(self, violation: Violation) -> bool:
-        """Whether this is the first answer that failed to come and came when asked again."""
+        """Whether an answer failed to come, for once or in a crowd, and came when asked again."""
         if not violation.unanswered or violation.replayed is None or violation.replayed[0]:
             return False
         self._run.unanswered.append(violation)
-        return len(self._run.unanswered) == 1
+        is_first = len(self._run.unanswered) == 1
+        return is_first or self._run.client.was_crowded(violation.steps[-1].exchange)
 
     def _budget(self, task: Task, *, brief: bool) -> Budget:
         """A fair share of the time that is left; a slow server gets more of it in all."""

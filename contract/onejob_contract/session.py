@@ -141,6 +141,7 @@ class Session:
             seed=self.options.seed,
             surroundings=seen.surroundings,
             hold_s=self.options.hold_s if self.options.hold_s is not None else profile.hold_s,
+            unfinished=dict(seen.left_active),
         )
 
     def selects(self, ids: Sequence[str]) -> bool:

@@ -1,0 +1,39 @@
+"""How many requests may be on their way at once: a server must not be drowned for its queue.
+
+A server that takes one connection after the other has a short queue for the others, and a
+connection that finds it full is answered seconds later or never. One that works on one request at
+a time lets each of many wait for all the others. Neither is a fault.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Final
+
+MANY: Final = 1000
+"""More than the kit ever sends at once."""
+
+
+class Places:
+    """So many requests at once; one that wants several places is not overtaken while it waits."""
+
+    def __init__(self, number: int = MANY) -> None:
+        self.number = number
+        self._taken = 0
+        self._changed = threading.Condition()
+        self._groups = threading.Lock()
+
+    @contextmanager
+    def taken(self, wanted: int = 1) -> Iterator[None]:
+        """Hold places for the body; waits until they are free. At most `number` are wanted."""
+        with self._groups, self._changed:
+            self._changed.wait_for(lambda: self._taken + wanted <= self.number)
+            self._taken += wanted
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._taken -= wanted
+                self._changed.notify_all()
