@@ -25,6 +25,7 @@ from schemathesis.generation.stateful.state_machine import StepInput, StepOutput
 from schemathesis.schemas import APIOperation
 
 from onejob_contract.catalogue import spec
+from onejob_contract.client import status_request
 from onejob_contract.documented import Answer, Call
 from onejob_contract.expectations import Expectations
 from onejob_contract.findings import Unobservable
@@ -47,6 +48,7 @@ _PURE: Final = 0.7
 _MODES: Final = (GenerationMode.POSITIVE, GenerationMode.NEGATIVE)
 _BATCH: Final = 10
 _LEAST: Final = 40
+_LONGEST_SEGMENT: Final = 100
 """So many are sent even if the time is up: loading schemathesis may have taken all of it."""
 _LINK_STEPS: Final = 6
 _NOT_IMPLEMENTED: Final = 501
@@ -273,6 +275,9 @@ class Fuzzing:
 
     def _status(self, job: str) -> Seen:
         session = self._expectations.owner.get(job)
+        if session is None and not _travels(job):
+            self._iut.requirement = "ROBUST-UNKNOWN-ROUTE"
+            return self._iut.outside(status_request(job)).must_be_harmless()
         if session is None:
             return self._iut.status(job).is_arranged(Answer.NOT_FOUND)
         allowed = self._expectations.allowed(session, OperationKind.STATUS, job)
@@ -293,6 +298,11 @@ class Fuzzing:
         seen.is_arranged(*self._expectations.allowed(session, OperationKind.UPDATE, job))
         self._expectations.follow(session, seen)
         return seen
+
+
+def _travels(job: str) -> bool:
+    """Whether routers take this for one id: nothing they cut paths at, and no longer than usual."""
+    return job.isprintable() and len(job) <= _LONGEST_SEGMENT and not {"/", "\\"} & set(job)
 
 
 def _link_name(transition: str) -> str:

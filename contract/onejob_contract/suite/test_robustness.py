@@ -27,14 +27,18 @@ BODIES = {
     "objects for texts": b'{"jobId": {"a": 1}, "resultUrl": ["http://x.example"]}',
     "booleans for texts": b'{"jobId": true, "resultUrl": false}',
     "empty texts": b'{"jobId": "", "resultUrl": ""}',
-    "not UTF-8": b'{"jobId": "\xff\xfe", "resultUrl": "http://x.example"}',
     "NaN": b'{"jobId": NaN, "resultUrl": Infinity}',
-    "deeply nested": b"[" * 2_000 + b"]" * 2_000,
-    "a lone surrogate": b'{"jobId": "\\ud800", "resultUrl": "http://x.example"}',
-    "a NUL": b'{"jobId": "a\\u0000b", "resultUrl": "http://x.example"}',
+    "nested": b"[" * 50 + b"]" * 50,
     "a long id": b'{"jobId": "' + b"x" * 20_000 + b'", "resultUrl": "http://x.example"}',
     "a huge number": b'{"jobId": 1e999, "resultUrl": 123456789012345678901234567890}',
     "doubled members": b'{"jobId": "a", "jobId": 5, "resultUrl": "x", "resultUrl": null}',
+}
+
+HOSTILE_BODIES = {
+    "not UTF-8": b'{"jobId": "\xff\xfe", "resultUrl": "http://x.example"}',
+    "deeply nested": b"[" * 2_000 + b"]" * 2_000,
+    "a lone surrogate": b'{"jobId": "\\ud800", "resultUrl": "http://x.example"}',
+    "a NUL": b'{"jobId": "a\\u0000b", "resultUrl": "http://x.example"}',
 }
 
 
@@ -81,10 +85,8 @@ def test_strange_reports_are_refused_politely(iut: Iut) -> None:
 def test_strange_forms_are_refused_politely(iut: Iut) -> None:
     """Malformed, truncated and mistyped form bodies."""
     for malformed in MALFORMED.values():
-        session = iut.new_session()
-        form = malformed.spoil(iut.parts(session))
-        request = Request("POST", "/publish", (("Content-Type", form.content_type),), form.body)
-        iut.outside(request, session).must_be_harmless()
+        if not malformed.hostile:
+            _publish_malformed(iut, malformed).must_be_harmless()
     iut.outside(Request("POST", "/publish")).must_be_harmless()
     iut.outside(Request("POST", "/publish", JSON, b'{"sessionId": "a"}')).must_be_harmless()
     iut.health().is_arranged(Answer.HEALTHY)
@@ -92,22 +94,23 @@ def test_strange_forms_are_refused_politely(iut: Iut) -> None:
 
 @proves("ROBUST-PUBLISH-FORM", cost=Cost.LIST)
 def test_strange_session_ids_are_refused_politely(iut: Iut) -> None:
-    """Empty, too long, and with characters that no database likes."""
-    for text in (
-        "",
-        "x" * 129,
-        "x" * 5_000,
-        "a\0b",
-        "\r\n",
-        "\ud83d".encode("utf-16", "surrogatepass").hex(),
-        "\u202e\ufffe",
-    ):
-        session = f"{text}{iut.nonce()}" if text.strip() and len(text) < 200 else text
-        parts = iut.parts("x")
-        parts = (Part("sessionId", session.encode()), *parts[1:])
-        form = encode(parts)
-        request = Request("POST", "/publish", (("Content-Type", form.content_type),), form.body)
-        iut.outside(request).must_be_harmless()
+    """Empty, too long, and line ends."""
+    for session in ("", "x" * 129 + iut.nonce(), "x" * 5_000, "\r\n"):
+        _publish_for(iut, session).must_be_harmless()
+    iut.health().is_arranged(Answer.HEALTHY)
+
+
+@proves("ROBUST-HOSTILE-INPUT", cost=Cost.LIST)
+def test_input_made_to_break_parsers_is_refused_politely(iut: Iut) -> None:
+    """Deep nesting, bytes that are no text, thousands of parts, what databases cannot store."""
+    for body in HOSTILE_BODIES.values():
+        if iut.run.surroundings.update_status:
+            iut.outside(Request("POST", "/update_status", JSON, body)).must_be_harmless()
+    for malformed in MALFORMED.values():
+        if malformed.hostile:
+            _publish_malformed(iut, malformed).must_be_harmless()
+    for text in ("a\0b", "\u202e\ufffe"):
+        _publish_for(iut, f"{text}{iut.nonce()}").must_be_harmless()
     iut.health().is_arranged(Answer.HEALTHY)
 
 
@@ -144,6 +147,7 @@ def test_unknown_routes_and_methods_are_refused_politely(iut: Iut) -> None:
         "/status/a%00b",
         "/status/%",
         "/status/%zz",
+        f"/status/{iut.nonce()}%2Fwith%2Fslashes",
         "/publish/extra",
         "/health/extra",
         "/update_status/extra",
@@ -208,6 +212,21 @@ def test_refused_requests_change_no_session_and_no_job(iut: Iut) -> None:
         request = Request(method, f"/status/{quote(job.id, safe='')}")
         if _refused(iut.outside(request).step.exchange.response):
             iut.must_survive(lambda _job: None, job)
+
+
+def _publish_malformed(iut: Iut, malformed: Malformed) -> Seen:
+    session = iut.new_session()
+    form = malformed.spoil(iut.parts(session))
+    request = Request("POST", "/publish", (("Content-Type", form.content_type),), form.body)
+    return iut.outside(request, session)
+
+
+def _publish_for(iut: Iut, session: str) -> Seen:
+    _, *images = iut.parts("x")
+    form = encode((Part("sessionId", session.encode()), *images))
+    return iut.outside(
+        Request("POST", "/publish", (("Content-Type", form.content_type),), form.body)
+    )
 
 
 def _survives_report(iut: Iut, body: bytes) -> None:

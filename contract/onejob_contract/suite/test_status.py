@@ -86,7 +86,10 @@ def test_random_result_urls_come_back_unchanged(iut: Iut) -> None:
 
 @proves("STATUS-NOT-FOUND")
 def test_a_job_that_does_not_exist_is_not_found(iut: Iut) -> None:
-    """Ids of many shapes, and ids that only resemble one that exists."""
+    """Ids of many shapes, and ids that only resemble one that exists.
+
+    None has a slash: most routers take one for the end of the id, also where it is escaped.
+    """
     job = iut.active_job()
     done, _ = iut.completed_job() if iut.run.surroundings.update_status else (job, "")
     unknown = [
@@ -94,7 +97,6 @@ def test_a_job_that_does_not_exist_is_not_found(iut: Iut) -> None:
         str(uuid.UUID(int=iut.random.getrandbits(128), version=4)),
         iut.nonce() * 4,
         f"{iut.nonce()} with spaces & signs?",
-        f"{iut.nonce()}/with/slashes",
         f"ünknown-{iut.nonce()}-😀",
         f"{job.id}-{iut.nonce()}",
         f"{done.id}-{iut.nonce()}",
