@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Final
 
+from onejob_contract.client import REQUEST_ID
 from onejob_contract.conversation import Budget, Conversation, Job, Racer, Seen
 from onejob_contract.documented import Answer
 from onejob_contract.findings import Unobservable, Violation
@@ -72,6 +73,16 @@ class Iut(Conversation):
         if len(job.id) < _LONG_ID:
             return []
         return [*self.unless_job(job.id[:-1]), *self.unless_job(job.id[: len(job.id) // 2])]
+
+    def sees_busy(self, session: str) -> bool:
+        """Judge: the session is busy; False if the server's own worker finished its job before."""
+        try:
+            self.publish(session).must_be(Answer.BUSY)
+        except Unobservable as unobservable:
+            if not unobservable.again:
+                raise
+            return False
+        return True
 
     # --- judging --------------------------------------------------------------------------
 
@@ -193,11 +204,14 @@ class Iut(Conversation):
         if judgement.verdict == "undecided":
             raise Unobservable(f"the judge could not decide: {judgement.explanation}")
         if judgement.verdict == "violation":
+            clients = dict.fromkeys(operation.client for operation in judgement.witness)
             raise Violation(
                 requirement,
                 "an order of all operations that the document allows",
                 judgement.explanation,
                 replayable=False,
+                note=f"in the server's log they begin with {REQUEST_ID}: "
+                + " or ".join(f"{self.run.client.token}/{client}/" for client in clients),
                 picture=self.run.draw(judgement),
             )
 

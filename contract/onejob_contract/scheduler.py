@@ -224,8 +224,10 @@ class Scheduler:
         """A fair share of the time that is left; a slow server gets more of it in all."""
         run, now = self._run, time.monotonic()
         at_most = run.started + run.profile.seconds * STRETCH
-        if task.proof.cost in (Cost.WORKER, Cost.LAST):
+        if task.proof.cost is Cost.LAST:
             return Budget(math.inf, math.inf)
+        if task.proof.cost is Cost.WORKER:
+            return Budget(math.inf, now + run.profile.seconds * STRETCH)
         if task.proof.cost not in _VOLUMES:
             return Budget(min(at_most, now + run.profile.seconds), at_most)
         if brief:

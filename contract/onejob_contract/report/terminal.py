@@ -53,7 +53,7 @@ class Terminal:
     def starts(self, session: Session) -> None:
         """The line a person needs to repeat the run."""
         options, look = session.options, session.preflight
-        worker = "live worker" if look.surroundings.live_worker else "no live worker seen"
+        worker = "live worker" if look.surroundings.live_worker else "no live worker seen so far"
         self.console.print(
             f"judging {session.target.origin} (server {look.server}, {worker}, update_status "
             f"{'reachable' if look.surroundings.update_status else 'out of reach'}), profile "
