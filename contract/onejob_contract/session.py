@@ -41,8 +41,6 @@ CLEANING_S = 2.0
 CLEANED_UP = "https://results.example.com/cleaned-up.png"
 _CLEANERS = 4
 _PATIENCE_S = 10.0
-_FAST_WORKER_S = 2.0
-"""A worker that takes longer for a job leaves time to watch its lock, and need not be stopped."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,11 +124,12 @@ class Session:
         """Look at the target. Raises NotJudgeable, also for a fault that was left injected."""
         must_be_whole(self.target)
         profile = PROFILES[self.options.profile]
-        seen = look(self.client, min(_PATIENCE_S, profile.seconds))
+        patience_s = min(_PATIENCE_S, profile.seconds)
+        seen = look(self.client, patience_s)
         if (
             self._may_pause_worker
             and not seen.surroundings.live_worker
-            and watch_for_worker(self.client, _FAST_WORKER_S) is not None
+            and watch_for_worker(self.client, patience_s) is not None
         ):
             seen = replace(seen, surroundings=replace(seen.surroundings, live_worker=True))
         self._preflight = seen
