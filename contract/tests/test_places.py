@@ -1,0 +1,146 @@
+"""No server is drowned, and none is accused of the crowd that the kit itself was."""
+
+import math
+import threading
+import time
+from dataclasses import replace
+
+import pytest
+from kit import judged
+
+from onejob_contract.client import Client, publish_request
+from onejob_contract.documented import Answer, Call
+from onejob_contract.findings import Unobservable, Violation
+from onejob_contract.history import Operation, OperationKind, Outcome
+from onejob_contract.iut import Budget, Iut, Racer
+from onejob_contract.places import MANY, Places
+from onejob_contract.races import RaceLog
+from onejob_contract.replay import confirm
+from onejob_contract.session import Options, Session
+from onejob_contract.target import Target
+from onejob_contract.verdict import Exit
+from onejob_contract.wire import Exchange, Origin, Request, Trouble
+from onejob_fixtures.names import CONFUSABLE_PAIRS
+from onejob_fixtures.servers import running
+
+SHORT_QUEUE = "one-at-a-time-with-a-short-queue"
+NO_LIMIT = Budget(math.inf, math.inf)
+
+
+def session_on(url: str) -> Session:
+    session = Session(Target(Origin.parse(url)), Options(profile="quick", seed=1))
+    session.prepare()
+    return session
+
+
+def test_a_group_gets_its_places_at_once_and_is_not_overtaken() -> None:
+    places, order = Places(3), []
+    group_waits, one_may_leave = threading.Event(), threading.Event()
+
+    def one() -> None:
+        with places.taken():
+            group_waits.wait(5)
+            one_may_leave.wait(5)
+            order.append("one left")
+
+    def group() -> None:
+        group_waits.set()
+        with places.taken(3):
+            order.append("the group came")
+
+    def late() -> None:
+        with places.taken():
+            order.append("the late one came")
+
+    threads = [threading.Thread(target=body) for body in (one, group, late)]
+    threads[0].start()
+    threads[1].start()
+    assert group_waits.wait(5)
+    deadline = time.monotonic() + 5
+    while not places._groups.locked():
+        assert time.monotonic() < deadline, "the group never began to wait"
+        time.sleep(0.001)
+    threads[2].start()
+    one_may_leave.set()
+    for thread in threads:
+        thread.join(5)
+    assert order == ["one left", "the group came", "the late one came"]
+
+
+@pytest.mark.parametrize(("server", "places"), [("correct", {MANY}), (SHORT_QUEUE, {4, 5, 6})])
+def test_the_places_of_a_server_are_counted(server: str, places: set[int]) -> None:
+    with running(server) as url:
+        session = session_on(url)
+        session.client.close()
+    assert session.client.places.number in places
+
+
+def test_a_server_with_a_short_queue_is_not_accused_of_it() -> None:
+    with running(SHORT_QUEUE) as url:
+        session = judged(url, "PUBLISH-ANY-SESSION-ID", "PUBLISH-ACCEPTED")
+    assert session.conclusion().exit is Exit.CONFORMANT
+
+
+def test_a_race_wider_than_the_places_runs_in_groups_that_overlap_each() -> None:
+    with running("correct") as url:
+        session = session_on(url)
+        session.client.places = Places(4)
+        iut = Iut(session.run_state, "a race", 0, "LOCK-RACE", NO_LIMIT)
+        name, log = iut.new_session(), RaceLog("publishes")
+        form = iut.form(name)
+        racers = [Racer(Call.PUBLISH, publish_request(form), session=name) for _ in range(10)]
+        steps = iut.race(racers, log)
+        session.client.close()
+    answers = [step.answer for step in steps]
+    assert answers.count(Answer.GRANTED) == 1
+    assert answers.count(Answer.BUSY) == 9
+    log.must_have_overlapped(session.run_state)
+
+
+def silent(invoked_s: float, returned_s: float) -> Exchange:
+    request = Request("GET", "/health")
+    begin, end = round(invoked_s * 1e9), round(returned_s * 1e9)
+    return Exchange(request, None, Trouble.TIMED_OUT, "no answer", begin, begin, end)
+
+
+@pytest.mark.parametrize(
+    ("waited_s", "ended_s", "crowded"), [(3.0, 8.0, True), (0.5, 8.0, False), (3.0, 0.9, False)]
+)
+def test_a_crowd_is_where_others_waited_long_too(
+    waited_s: float, ended_s: float, crowded: bool
+) -> None:
+    client = Client(replace(Target(Origin.parse("http://127.0.0.1:1")), response_timeout_s=10.0))
+    begin, end = round((ended_s - waited_s) * 1e9), round(ended_s * 1e9)
+    client.history.append(
+        Operation("s", "c", OperationKind.PUBLISH, "j", None, begin, end, Outcome.GRANTED)
+    )
+    assert client.was_crowded(silent(1.0, 11.0)) is crowded
+
+
+def test_a_check_that_goes_on_for_too_long_is_given_up() -> None:
+    with running("correct") as url:
+        session = session_on(url)
+        long_ago = time.monotonic() - 3600
+        iut = Iut(session.run_state, "a check", 0, "HEALTH-OK", Budget(long_ago, long_ago))
+        with pytest.raises(Unobservable, match="a longer --profile"):
+            iut.health()
+        session.client.close()
+
+
+def test_a_pair_whose_nonce_is_written_as_digits_is_shown_again() -> None:
+    """The replay needs a fresh session of the same shape; the old one is busy by now."""
+    pair = next(p for p in CONFUSABLE_PAIRS.values() if p.second.before == "0")
+    assert pair.first.nonce_as == "digits"
+
+    def body(iut: Iut) -> None:
+        for session in iut.named(pair.first, pair.second):
+            iut.must_grant(session)
+
+    with running("session-number-normalised") as url:
+        session = session_on(url)
+        iut = Iut(session.run_state, "a check", 0, "LOCK-PER-SESSION", NO_LIMIT)
+        with pytest.raises(Violation) as found:
+            body(iut)
+        confirmed = confirm(found.value, iut, seconds=5.0)
+        session.client.close()
+    assert confirmed.replayed == (1, 1)
