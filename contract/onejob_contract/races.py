@@ -114,7 +114,7 @@ class RaceLog:
             f"median spread of release {spread:.2f} ms"
         )
         run.measured[f"race: {self._name}"] = words
-        if overlapping < pairs * self.ENOUGH:
+        if not overlapping or overlapping < pairs * self.ENOUGH:
             raise Unobservable(f"the requests did not race: {words}")
 
 

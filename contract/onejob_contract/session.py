@@ -126,19 +126,22 @@ class Session:
         profile = PROFILES[self.options.profile]
         patience_s = min(_PATIENCE_S, profile.seconds)
         seen = look(self.client, patience_s)
+        around = seen.surroundings
         if (
             self._may_pause_worker
-            and not seen.surroundings.live_worker
+            and around.update_status
+            and not around.live_worker
             and watch_for_worker(self.client, patience_s) is not None
         ):
-            seen = replace(seen, surroundings=replace(seen.surroundings, live_worker=True))
+            around = replace(around, live_worker=True)
+            seen = replace(seen, surroundings=around)
         self._preflight = seen
         self._run = Run(
             client=self.client,
             target=self.target,
             profile=profile,
             seed=self.options.seed,
-            surroundings=seen.surroundings,
+            surroundings=around,
             hold_s=self.options.hold_s if self.options.hold_s is not None else profile.hold_s,
             unfinished=dict(seen.left_active),
         )
@@ -190,8 +193,9 @@ class Session:
     def _phases(self, run: Run, tasks: Sequence[Task]) -> Iterator[tuple[Task, CheckResult]]:
         """First what watches the worker, then the most without it, and the faults at the end."""
         scheduler = Scheduler(run, fail_fast=self.options.fail_fast)
+        around = run.surroundings
         if self._end_worker is None and not (
-            self._may_pause_worker and run.surroundings.live_worker
+            self._may_pause_worker and around.live_worker and around.update_status
         ):
             run.started = time.monotonic()
             yield from scheduler.results(tasks)

@@ -84,6 +84,16 @@ def test_a_fast_worker_that_can_be_stopped_leaves_nothing_unobserved(user: Comma
         assert "(one within" in user.onejob("doctor", url).out, "the worker is at work again"
 
 
+def test_a_worker_that_alone_can_complete_jobs_is_left_at_work(user: CommandLine) -> None:
+    marker = user.folder / "stopped"
+    with running("hidden-401-worker-in-30-ms") as url:
+        file = target(user.folder, url, {"worker_stop": (f"touch {marker}", "true")}, 10)
+        said = judged(user, file, "STATUS-COMPLETED")
+
+    assert said.exit == Exit.CONFORMANT, said.everything
+    assert not marker.exists()
+
+
 @pytest.mark.parametrize("inject", ["true", "echo no such unit; exit 5"])
 def test_a_fast_worker_that_goes_on_all_the_same_accuses_nobody(
     user: CommandLine, inject: str

@@ -97,6 +97,19 @@ def test_a_race_wider_than_the_places_runs_in_groups_that_overlap_each() -> None
     log.must_have_overlapped(session.run_state)
 
 
+def test_a_race_of_one_at_a_time_proves_nothing() -> None:
+    with running("correct") as url:
+        session = session_on(url)
+        session.client.places = Places(1)
+        iut = Iut(session.run_state, "a race", 0, "LOCK-RACE", NO_LIMIT)
+        name, log = iut.new_session(), RaceLog("publishes")
+        racer = Racer(Call.PUBLISH, publish_request(iut.form(name)), session=name)
+        iut.race([racer] * 4, log)
+        session.client.close()
+    with pytest.raises(Unobservable, match="did not race"):
+        log.must_have_overlapped(session.run_state)
+
+
 def silent(invoked_s: float, returned_s: float) -> Exchange:
     request = Request("GET", "/health")
     begin, end = round(invoked_s * 1e9), round(returned_s * 1e9)
