@@ -22,6 +22,7 @@ from onejob_contract.run import STRETCH
 _CONTROLLED_ROUNDS: Final = 12
 _IN_LINE: Final = 20
 _LONG_ID: Final = 20
+_BRIEFLY_S: Final = 1.0
 
 __all__ = ["REPEATED", "Budget", "Iut", "Job", "Racer", "Seen"]
 
@@ -108,15 +109,19 @@ class Iut(Conversation):
         """Judge: the job is completed and its status shows exactly this URL."""
         step = self.status(job).must_be(Answer.COMPLETED).step
         read = step.reading.member("image_url")
-        if read == url or (self.run.has_worker and read not in self.run.reported_urls):
+        is_foreign = read not in self.run.reported_urls
+        if read == url or (self.run.has_worker and is_foreign):
             return
-        raise Violation(
+        violation = Violation(
             "STATUS-RESULT-URL" if self.requirement.startswith("UPDATE-") else self.requirement,
             f"image_url {url!r}",
             f"image_url {read!r}",
             self.trace,
             allowed=frozenset({Answer.COMPLETED}),
         )
+        if is_foreign and self.run.may_have_worker and self._finds_a_worker():
+            raise Unobservable("the server's own worker finished the job first", again=True)
+        raise violation
 
     def must_survive(self, event: Callable[[Job], object], job: Job | None = None) -> None:
         """Judge: a job stays active whatever `event` does to it.
@@ -166,6 +171,16 @@ class Iut(Conversation):
             self._wait_for_worker(pause)
             pause = min(0.25, pause * 1.5)
         self.run.unfinished.pop(job.id, None)
+
+    def _finds_a_worker(self) -> bool:
+        """Whether a job that was left alone is completed, among the oldest ones or a new one."""
+        for id_ in list(self.run.unfinished)[:_IN_LINE]:
+            seen = self.status(id_)
+            url = seen.reading.member("image_url")
+            if seen.answer is Answer.COMPLETED and url not in self.run.reported_urls:
+                self.run.live_worker_seen = id_
+                return True
+        return self.sees_worker([self.active_job()], _BRIEFLY_S)
 
     def _wait_for_worker(self, seconds: float) -> None:
         """Wait before the next poll. Raises Unobservable if the run was stopped meanwhile."""

@@ -1,7 +1,13 @@
 """Jobs that the server's own worker completes: late behind the crowd of a run is not lost."""
 
+import math
+from dataclasses import replace
+
+import pytest
+
 from onejob_contract.checks import Cost, Proof
-from onejob_contract.iut import Iut
+from onejob_contract.findings import Unobservable
+from onejob_contract.iut import Budget, Iut
 from onejob_contract.scheduler import Scheduler, Task
 from onejob_contract.session import Options, Session
 from onejob_contract.target import Target, WorkerMode
@@ -25,6 +31,19 @@ def last_of_a_crowd(server: str, crowd: int, job_timeout_s: float) -> CheckResul
         result = Scheduler(session.run_state).run_one(task)
         session.client.close()
     return result
+
+
+def test_the_url_of_a_worker_that_was_not_seen_so_far_accuses_nobody() -> None:
+    with running("worker-at-once") as url:
+        session = Session(Target(Origin.parse(url)), Options(profile="quick", seed=1))
+        session.prepare()
+        run = session.run_state
+        run.surroundings = replace(run.surroundings, live_worker=False)
+        iut = Iut(run, "a check", 0, "STATUS-RESULT-URL", Budget(math.inf, math.inf))
+        with pytest.raises(Unobservable, match="own worker"):
+            iut.must_read(iut.active_job(), iut.new_url())
+        assert run.has_worker
+        session.client.close()
 
 
 def test_a_job_that_was_late_because_of_the_crowd_accuses_nobody() -> None:

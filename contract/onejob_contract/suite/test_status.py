@@ -6,7 +6,7 @@ from onejob_contract.checks import Cost, proves
 from onejob_contract.documented import Answer
 from onejob_contract.iut import Iut, Job
 from onejob_contract.wire import Request
-from onejob_fixtures.names import RESULT_URLS
+from onejob_fixtures.names import RESULT_IRIS, RESULT_URLS
 
 
 @proves("STATUS-PROCESSING")
@@ -37,6 +37,15 @@ def test_the_result_url_comes_back_unchanged(iut: Iut) -> None:
         iut.must_read(job, url)
 
     iut.each(RESULT_URLS.values(), comes_back)
+
+
+@proves("STATUS-RESULT-URL", needs=("update_status",))
+def test_a_url_beyond_ascii_comes_back_unchanged_if_it_is_taken(iut: Iut) -> None:
+    """RFC 3986 wants such characters escaped, so a report with them may be refused."""
+    for url in RESULT_IRIS.values():
+        job = iut.active_job()
+        if iut.update(job, url).answer is Answer.UPDATED:
+            iut.must_read(job, url)
 
 
 @proves("STATUS-RESULT-URL", needs=("update_status",), cost=Cost.VOLUME)
