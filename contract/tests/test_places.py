@@ -16,6 +16,7 @@ from onejob_contract.iut import Budget, Iut, Racer
 from onejob_contract.places import MANY, Places
 from onejob_contract.races import RaceLog
 from onejob_contract.replay import confirm
+from onejob_contract.run import Run
 from onejob_contract.session import Options, Session
 from onejob_contract.target import Target
 from onejob_contract.verdict import Exit
@@ -81,33 +82,30 @@ def test_a_server_with_a_short_queue_is_not_accused_of_it() -> None:
     assert session.conclusion().exit is Exit.CONFORMANT
 
 
-def test_a_race_wider_than_the_places_runs_in_groups_that_overlap_each() -> None:
+def raced(places: int, width: int) -> tuple[list[Answer | None], RaceLog, Run]:
+    """Let so many publishes race for one session of a server with so many places."""
     with running("correct") as url:
         session = session_on(url)
-        session.client.places = Places(4)
-        iut = Iut(session.run_state, "a race", 0, "LOCK-RACE", NO_LIMIT)
-        name, log = iut.new_session(), RaceLog("publishes")
-        form = iut.form(name)
-        racers = [Racer(Call.PUBLISH, publish_request(form), session=name) for _ in range(10)]
-        steps = iut.race(racers, log)
-        session.client.close()
-    answers = [step.answer for step in steps]
-    assert answers.count(Answer.GRANTED) == 1
-    assert answers.count(Answer.BUSY) == 9
-    log.must_have_overlapped(session.run_state)
-
-
-def test_a_race_of_one_at_a_time_proves_nothing() -> None:
-    with running("correct") as url:
-        session = session_on(url)
-        session.client.places = Places(1)
+        session.client.places = Places(places)
         iut = Iut(session.run_state, "a race", 0, "LOCK-RACE", NO_LIMIT)
         name, log = iut.new_session(), RaceLog("publishes")
         racer = Racer(Call.PUBLISH, publish_request(iut.form(name)), session=name)
-        iut.race([racer] * 4, log)
+        answers = [step.answer for step in iut.race([racer] * width, log)]
         session.client.close()
+    return answers, log, session.run_state
+
+
+def test_a_race_wider_than_the_places_runs_in_groups_that_overlap_each() -> None:
+    answers, log, run = raced(places=4, width=10)
+    assert answers.count(Answer.GRANTED) == 1
+    assert answers.count(Answer.BUSY) == 9
+    log.must_have_overlapped(run)
+
+
+def test_a_race_of_one_at_a_time_proves_nothing() -> None:
+    _, log, run = raced(places=1, width=4)
     with pytest.raises(Unobservable, match="did not race"):
-        log.must_have_overlapped(session.run_state)
+        log.must_have_overlapped(run)
 
 
 def silent(invoked_s: float, returned_s: float) -> Exchange:
