@@ -48,6 +48,15 @@ def test_a_url_beyond_ascii_comes_back_unchanged_if_it_is_taken(iut: Iut) -> Non
             iut.must_read(job, url)
 
 
+@proves("STATUS-COMPLETED", needs=("update_status",))
+def test_a_text_that_is_no_url_still_makes_a_documented_answer_if_it_is_taken(iut: Iut) -> None:
+    """Quotes, backslashes and line ends have to be escaped in JSON, whatever was reported."""
+    for tail in ('"quoted".png', "a\\b.png", "a\nb\t.png", "<b>&amp;.png"):
+        job, url = iut.active_job(), f"{iut.new_url()}?{tail}"
+        if iut.update(job, url).answer is Answer.UPDATED:
+            iut.status(job).must_be(Answer.COMPLETED)
+
+
 @proves("STATUS-RESULT-URL", needs=("update_status",), cost=Cost.VOLUME)
 def test_random_result_urls_come_back_unchanged(iut: Iut) -> None:
     """Random paths, queries and fragments of every length; a session has several in turn."""
