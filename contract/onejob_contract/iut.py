@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from typing import Final
 
 from onejob_contract.client import REQUEST_ID
@@ -44,9 +43,13 @@ class Iut(Conversation):
         """
         if self.run.surroundings.update_status:
             url = url or self.new_url()
-            with suppress(Unobservable):  # the worker was faster
+            try:
                 self.update(job, url).is_arranged(Answer.UPDATED)
-                return url
+            except Unobservable as unobservable:
+                if not unobservable.again:
+                    raise
+            else:
+                return url  # else the worker was faster
         return self._completed_by_worker(job)
 
     def completed_job(self, session: str | None = None) -> tuple[Job, str]:

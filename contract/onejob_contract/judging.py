@@ -82,6 +82,8 @@ class Judging:
             raise Unobservable("the server's own worker finished the job first", again=True)
         misspelt = Answer.BUSY in allowed and _is_refusal(step)
         base = "PUBLISH-BUSY" if misspelt else _BASE[min(allowed)]
+        if allowed == REPEATED:
+            base = "UPDATE-REPEATED"
         if allowed == {Answer.BUSY} and reading.answer is Answer.GRANTED:
             base = "LOCK-ONE-ACTIVE-JOB"
         violation = Violation(

@@ -45,7 +45,7 @@ class Terminal:
             console=console,
             transient=True,
         )
-        self._broken = 0
+        self._broken: set[str] = set()
         self._task = (
             None if not console.is_terminal else self._progress.add_task("looking", total=1)
         )
@@ -71,13 +71,13 @@ class Terminal:
 
     def ended(self, result: CheckResult) -> None:
         """One check ended."""
-        if result.ending is Ending.VIOLATED:
-            self._broken += 1
+        if result.ending is Ending.VIOLATED and result.blamed not in self._broken:
+            self._broken.add(result.blamed)
             self._progress.console.print(
                 f"[red]broken[/red] {escape(result.blamed)}", highlight=False
             )
         if self._task is not None:
-            words = f"checking ({self._broken} broken)" if self._broken else "checking"
+            words = f"checking ({len(self._broken)} broken)" if self._broken else "checking"
             self._progress.update(self._task, advance=1, description=words)
 
     def finish(self) -> None:
@@ -98,6 +98,11 @@ class Terminal:
                 together.setdefault(why, []).append(result.requirement.id)
             for why, ids in together.items():
                 self._line(f"  {_listed(ids)}: {why}")
+            if session.run_state.has_worker:
+                self._line(
+                    "  -> stop the server's own worker, or declare the fault worker_stop in a "
+                    "target file (docs/faults.md)"
+                )
         cut_short = len(session.run_state.cut_short)
         if cut_short:
             self._line(
