@@ -5,7 +5,7 @@ from __future__ import annotations
 import statistics
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass
 
@@ -27,6 +27,7 @@ _MOST_HELD = 24
 _QUEUED_S = 0.5
 """A connection that takes longer found the server's queue full: the kernel asks again after 1 s."""
 _BESIDE_EACH_OTHER = 8
+_HARDLY_LONGER = 2
 _LONGEST_QUEUE = 5
 """Nobody waits for others longer than this fraction of the deadline."""
 
@@ -275,18 +276,27 @@ def _room(client: Client) -> int:
 def _short_queue(client: Client) -> tuple[int, dict[str, str]]:
     """How many requests may wait in a slow server, by how fast it works on several together.
 
-    The jobs that it was granted meanwhile are active, and come with their sessions.
+    MANY if several take hardly longer than one. The jobs that it was granted meanwhile are active,
+    and come with their sessions.
     """
-    sessions = [f"onejob-beside-{client.token}-{number}" for number in range(_BESIDE_EACH_OTHER)]
-    forms = [encode(publish_parts(session, small_png(1), small_jpeg(1))) for session in sessions]
-    began = time.monotonic()
-    exchanges = rendezvous(client, [(publish_request(form), WHO) for form in forms])
-    each_s = (time.monotonic() - began) / len(exchanges)
-    jobs = {}
-    for session, exchange in zip(sessions, exchanges, strict=True):
-        step = client.recorded(Call.PUBLISH, exchange, WHO, session=session)
-        if step.granted_job is not None:
-            jobs[step.granted_job] = session
+    jobs: dict[str, str] = {}
+
+    def seconds(sessions: Sequence[str]) -> float:
+        forms = [encode(publish_parts(one, small_png(1), small_jpeg(1))) for one in sessions]
+        began = time.monotonic()
+        exchanges = rendezvous(client, [(publish_request(form), WHO) for form in forms])
+        took_s = time.monotonic() - began
+        for session, exchange in zip(sessions, exchanges, strict=True):
+            step = client.recorded(Call.PUBLISH, exchange, WHO, session=session)
+            if step.granted_job is not None:
+                jobs[step.granted_job] = session
+        return took_s
+
+    names = [f"onejob-beside-{client.token}-{number}" for number in range(1 + _BESIDE_EACH_OTHER)]
+    alone_s, together_s = seconds(names[:1]), seconds(names[1:])
+    if together_s < _HARDLY_LONGER * alone_s:
+        return MANY, jobs
+    each_s = together_s / _BESIDE_EACH_OTHER
     return max(1, int(client.target.response_timeout_s / _LONGEST_QUEUE / each_s)), jobs
 
 
