@@ -1,5 +1,6 @@
 """GET /status/{jobId}."""
 
+import json
 import uuid
 
 from onejob_contract.checks import Cost, proves
@@ -55,6 +56,18 @@ def test_a_text_that_is_no_url_still_makes_a_documented_answer_if_it_is_taken(iu
         job, url = iut.active_job(), f"{iut.new_url()}?{tail}"
         if iut.update(job, url).answer is Answer.UPDATED:
             iut.status(job).must_be(Answer.COMPLETED)
+
+
+@proves("STATUS-COMPLETED", needs=("update_status",))
+def test_a_report_without_a_text_never_makes_an_undocumented_answer(iut: Iut) -> None:
+    """Nothing, a number, a list where the URL belongs: whoever takes it must still show a text."""
+    values: tuple[object, ...] = (None, 17, ["https://results.example.com/1.png"], {})
+    for value in values:
+        job = iut.active_job()
+        body = json.dumps({"jobId": job.id, "resultUrl": value}).encode()
+        headers = (("Content-Type", "application/json"),)
+        iut.outside(Request("POST", "/update_status", headers, body), job.session)
+        iut.status(job).must_be(Answer.PROCESSING, Answer.COMPLETED)
 
 
 @proves("STATUS-RESULT-URL", needs=("update_status",), cost=Cost.VOLUME)
