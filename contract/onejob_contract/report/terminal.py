@@ -98,7 +98,8 @@ class Terminal:
                 together.setdefault(why, []).append(result.requirement.id)
             for why, ids in together.items():
                 self._line(f"  {_listed(ids)}: {why}")
-            if session.run_state.has_worker:
+            run = session.run_state
+            if run.has_worker and run.surroundings.update_status:
                 self._line(
                     "  -> stop the server's own worker, or declare the fault worker_stop in a "
                     "target file (docs/faults.md)"

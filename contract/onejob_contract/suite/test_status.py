@@ -49,7 +49,7 @@ def test_a_url_beyond_ascii_comes_back_unchanged_if_it_is_taken(iut: Iut) -> Non
             iut.must_read(job, url)
 
 
-@proves("STATUS-COMPLETED", needs=("update_status",))
+@proves("STATUS-RESULT-URL", needs=("update_status",))
 def test_a_text_that_is_no_url_still_makes_a_documented_answer_if_it_is_taken(iut: Iut) -> None:
     """Quotes, backslashes and line ends have to be escaped in JSON, whatever was reported."""
     for tail in ('"quoted".png', "a\\b.png", "a\nb\t.png", "<b>&amp;.png"):
@@ -58,7 +58,7 @@ def test_a_text_that_is_no_url_still_makes_a_documented_answer_if_it_is_taken(iu
             iut.status(job).must_be(Answer.COMPLETED)
 
 
-@proves("STATUS-COMPLETED", needs=("update_status",))
+@proves("STATUS-RESULT-URL", needs=("update_status",))
 def test_a_report_without_a_text_never_makes_an_undocumented_answer(iut: Iut) -> None:
     """Nothing, a number, a list where the URL belongs: whoever takes it must still show a text."""
     values: tuple[object, ...] = (None, 17, ["https://results.example.com/1.png"], {})
