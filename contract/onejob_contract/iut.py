@@ -8,7 +8,7 @@ Judging (`must_be`, `must_hold`, `must_grant`, `must_read`) blames the check's o
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Final
 
 from onejob_contract.client import REQUEST_ID
@@ -215,9 +215,9 @@ class Iut(Conversation):
                 replayable=False,
             )
 
-    def must_fit_one_order(self, requirement: str) -> None:
-        """Judge: the history of the run so far fits an order that the model allows."""
-        judgement = self.run.judge_history()
+    def must_fit_one_order(self, requirement: str, sessions: Collection[str] | None = None) -> None:
+        """Judge: the history so far, of these sessions or the run's, fits an order of the model."""
+        judgement = self.run.judge_history(sessions)
         self.run.measured["operations judged"] = str(judgement.operations)
         if judgement.verdict == "undecided":
             raise Unobservable(f"the judge could not decide: {judgement.explanation}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Collection
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
@@ -127,12 +128,19 @@ class Run:
         self.surroundings = replace(self.surroundings, live_worker=True)
         self._watched_until = 0
 
-    def judge_history(self) -> Judgement:
-        """Judge the whole history of the run so far, the time with a worker and that without."""
+    def judge_history(self, sessions: Collection[str] | None = None) -> Judgement:
+        """Judge the history of the run so far, the time with a worker and that without.
+
+        While other checks are at work only `sessions` of one's own can be judged: what the others
+        have on its way has taken effect, perhaps, and is not in the history yet.
+        """
         from onejob_contract.linearizability import judge  # noqa: PLC0415 (only runs that need it)
 
         watched = self._watched_until
         history = without(self.client.history, self.untracked_sessions, self.client.failed)
+        if sessions is not None:
+            jobs = {op.job for op in history if op.session in sessions and op.job is not None}
+            history = [op for op in history if op.session in sessions or op.job in jobs]
         with_worker = [op for op in history if op.invoked_ns < watched]
         judgement = judge(with_worker, live_worker=True)
         if judgement.verdict == "linearizable":

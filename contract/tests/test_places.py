@@ -108,6 +108,23 @@ def test_a_race_of_one_at_a_time_proves_nothing() -> None:
         log.must_have_overlapped(run)
 
 
+def test_what_others_have_on_its_way_is_no_part_of_ones_own_history() -> None:
+    """A grant is in the history while the report that made room for it is still on its way."""
+    with running("correct") as url:
+        session = session_on(url)
+        run, client = session.run_state, session.client
+        iut = Iut(run, "a check", 0, "LOCK-LINEARIZABLE", NO_LIMIT)
+        own, other = iut.completed_job()[0].session, iut.new_session()
+        for job in ("A", "B"):
+            now = time.monotonic_ns()
+            client.history.append(
+                Operation(other, "c", OperationKind.PUBLISH, job, None, now, now, Outcome.GRANTED)
+            )
+        client.close()
+    assert run.judge_history([own]).verdict == "linearizable"
+    assert run.judge_history().verdict == "violation"
+
+
 def silent(invoked_s: float, returned_s: float) -> Exchange:
     request = Request("GET", "/health")
     begin, end = round(invoked_s * 1e9), round(returned_s * 1e9)

@@ -29,7 +29,7 @@ def test_clients_that_run_freely_fit_one_order(iut: Iut) -> None:
             ]
             for rover in rovers:
                 rover.result()
-    iut.must_fit_one_order("LOCK-LINEARIZABLE")
+    iut.must_fit_one_order("LOCK-LINEARIZABLE", sessions)
 
 
 @proves("LOCK-LINEARIZABLE", cost=Cost.LAST)
