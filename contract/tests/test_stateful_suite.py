@@ -83,6 +83,6 @@ def test_the_quick_profile_leaves_hypothesis_out_and_says_so() -> None:
 
 
 def test_a_declared_harness_makes_a_self_ending_job_a_fault() -> None:
-    judged = judge(walks, "worker-in-30-ms", seconds=10.0, worker=WorkerMode.HARNESS)
+    judged = judge(walks, "worker-at-once", seconds=10.0, worker=WorkerMode.HARNESS)
 
     assert judged.result.ending is Ending.VIOLATED
