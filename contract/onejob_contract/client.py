@@ -61,6 +61,11 @@ class Step:
         return self.reading.member("jobId") if self.answer is Answer.GRANTED else None
 
 
+def request_id(step: Step) -> str:
+    """The id under which the server's log may know the request."""
+    return dict(step.exchange.request.headers).get(REQUEST_ID, "")
+
+
 def publish_request(form: Form) -> Request:
     """POST /publish with a form."""
     return Request("POST", "/publish", (("Content-Type", form.content_type),), form.body)
@@ -295,8 +300,8 @@ _KINDS: Final = {
 def operation_of(step: Step, who: str) -> Operation | None:
     """A step as an operation of the history, or None if it certainly changed and showed nothing.
 
-    Refused requests have no effect (design: how to read the document, 6). A timeout, a reset or a
-    5xx may have taken effect, at any later time: its outcome is unknown.
+    Refused requests have no effect (design: how to read the document, 6). A timeout, a reset, a
+    5xx or an undocumented success may have taken effect, at any later time: its outcome is unknown.
     """
     exchange = step.exchange
     if step.call is None or step.call not in _KINDS or exchange.trouble is Trouble.REFUSED:
@@ -307,7 +312,7 @@ def operation_of(step: Step, who: str) -> Operation | None:
     outcome = _OUTCOMES.get(step.answer) if step.answer else None
     returned: int | None = exchange.returned_ns
     if outcome is None:
-        unsure = exchange.response is None or exchange.response.status >= 500
+        unsure = exchange.response is None or exchange.response.status // 100 != 4
         if not unsure or kind is OperationKind.STATUS:
             return None
         outcome, returned = Outcome.UNKNOWN, None

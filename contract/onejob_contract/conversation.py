@@ -15,7 +15,7 @@ from functools import cache
 from random import Random
 from typing import Final, TypeVar
 
-from onejob_contract.client import Step, publish_request, update_request
+from onejob_contract.client import REQUEST_ID, Step, publish_request, request_id, update_request
 from onejob_contract.documented import Answer, Call, Reading
 from onejob_contract.findings import TargetGone, Unobservable, Violation
 from onejob_contract.judging import Judging
@@ -108,6 +108,7 @@ class Conversation:
     """What one check asks the implementation under test. `requirement` is what it judges.
 
     `shapes` remembers of which stem and nonce a session id was made, for a replay to make another.
+    `asides` are violations found on the way, reported already but not shown again yet.
     """
 
     def __init__(self, run: Run, check: str, number: int, requirement: str, budget: Budget) -> None:
@@ -121,9 +122,15 @@ class Conversation:
         self._stem = f"{run.client.token}{number:03}"
         self._numbers = itertools.count(1)
         self._reported: dict[str, str] = {}
-        self._grants: defaultdict[str, list[str]] = defaultdict(list)
+        self.asides: list[Violation] = []
+        self._grants: defaultdict[str, list[Step]] = defaultdict(list)
         self._judging = Judging(
-            run, self.trace, self._reported, self._grants, lambda job: self.status(job).step
+            run,
+            self.trace,
+            self._reported,
+            self._grants,
+            status=lambda job: self.status(job).step,
+            aside=self._report_aside,
         )
 
     def skip_names(self, attempt: int) -> None:
@@ -210,9 +217,7 @@ class Conversation:
         """POST /publish; with a complete form unless another is given."""
         step = self.run.client.publish(session, form or self.form(session), self.check)
         seen = self._note(step)
-        job = step.granted_job
-        if job is not None:
-            self._granted(job, session)
+        self._granted(step, session)
         return seen
 
     def publish_parts(self, session: str, parts: Sequence[Part]) -> Seen:
@@ -251,8 +256,7 @@ class Conversation:
         exchange = self.run.client.send(request, self.check)
         step = self.run.client.recorded(call, exchange, self.check, session=session)
         seen = self._note(step)
-        if session is not None and step.granted_job is not None:
-            self._granted(step.granted_job, session)
+        self._granted(step, session)
         return seen
 
     def outside(self, request: Request, session: str | None = None) -> Seen:
@@ -264,9 +268,9 @@ class Conversation:
         step = self.run.client.outside(request, self.check, session)
         if session is not None:
             self.run.untracked_sessions.append(session)
-            if step.granted_job is not None:
-                self._granted(step.granted_job, session)
-        return self._note(step)
+        seen = self._note(step)
+        self._granted(step, session)
+        return seen
 
     def race(self, racers: Sequence[Racer], log: RaceLog) -> list[Step]:
         """Send requests so that they become complete together; the steps, in the same order."""
@@ -283,8 +287,7 @@ class Conversation:
             )
             self._note(step)
             steps.append(step)
-            if step.granted_job is not None and racer.session is not None:
-                self._granted(step.granted_job, racer.session)
+            self._granted(step, racer.session)
             if step.answer is Answer.UPDATED and racer.job is not None and racer.url is not None:
                 self._reported[racer.job] = racer.url
                 self.run.unfinished.pop(racer.job, None)
@@ -333,20 +336,32 @@ class Conversation:
         if gone or now - since > _SILENT_TIMEOUTS * timeout:
             raise TargetGone(f"it stopped answering: {exchange.detail}")
 
-    def _granted(self, job: str, session: str) -> None:
+    def _granted(self, step: Step, session: str | None) -> None:
+        job = step.granted_job
+        if job is None or session is None:
+            return
         self.run.unfinished[job] = session
-        self._grants[session].append(job)
-        owner = self.run.first_owner(job, session)
-        if owner is not None:
-            self.run.report(
-                Violation(
-                    "PUBLISH-JOB-ID-UNIQUE",
-                    "a jobId that was never granted before",
-                    f"jobId {job!r}, which session {owner!r} was granted before",
-                    [s for s in self.trace if s.granted_job == job],
-                    replayable=False,
-                )
+        self._grants[session].append(step)
+        first = self.run.first_grant(job, session, request_id(step))
+        if first is None:
+            return
+        owner, known_as = first
+        same = [index for index, s in enumerate(self.trace) if s.granted_job == job]
+        self._report_aside(
+            Violation(
+                "PUBLISH-JOB-ID-UNIQUE",
+                "a jobId that was never granted before",
+                f"jobId {job!r}, which session {owner!r} was granted before",
+                self.trace[same[0] :] if same else (step,),
+                replayable=len(same) > 1,
+                note=f"the first grant was {REQUEST_ID}: {known_as}",
             )
+        )
+
+    def _report_aside(self, violation: Violation) -> None:
+        """Report a violation that does not end the check."""
+        if self.run.report(violation):
+            self.asides.append(violation)
 
 
 @cache

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
@@ -53,6 +54,11 @@ FAILURES: Final = frozenset(
     }
 )
 """What publish answers when something behind it is broken."""
+
+
+_SHOWN_JSON_BYTES: Final = 300
+_SHOWN_BYTES: Final = 120
+_BREAK: Final = re.compile(r"\s*[\r\n]\s*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,10 +122,11 @@ def describe_exchange(exchange: Exchange) -> str:
     return describe(exchange.response)
 
 
-def describe(response: Response, limit: int = 300) -> str:
+def describe(response: Response) -> str:
     """A response in one line: status, media type if unusual, and the beginning of the body."""
     kind = media_type(response)
-    shown = response.body[:limit].decode("utf-8", "replace")
+    limit = _SHOWN_JSON_BYTES if kind == "application/json" else _SHOWN_BYTES
+    shown = _BREAK.sub(" ", response.body[:limit].decode("utf-8", "replace")).strip()
     more = f"... ({len(response.body)} bytes)" if len(response.body) > limit else ""
     note = "" if kind == "application/json" else f" [{kind or 'no media type'}]"
     return f"{response.status}{note} {shown}{more}"

@@ -21,7 +21,7 @@ SERVER_ERROR: Final = 500
 REPEATED: Final = frozenset({Answer.UPDATED, Answer.UNKNOWN_JOB, Answer.MISSING_FIELD})
 """What a repeated update of a finished job may answer: anything documented (reading, 6)."""
 
-_BASE: Final = {
+BASE: Final = {
     Answer.HEALTHY: "HEALTH-OK",
     Answer.GRANTED: "PUBLISH-ACCEPTED",
     Answer.BUSY: "PUBLISH-BUSY",
@@ -38,13 +38,15 @@ _BASE: Final = {
     Answer.MISSING_FIELD: "UPDATE-MISSING-FIELDS",
     Answer.UNKNOWN_JOB: "UPDATE-NOT-FOUND",
 }
+"""The requirement that each documented answer belongs to."""
 
 
 class Judging:
     """Judges the steps of one check.
 
-    `trace`, `reported` (URLs by job) and `granted` (jobs by session, in order) are the check's own
-    and grow while it runs; the trace forgets its beginning. `status` asks for the status of a job.
+    `trace`, `reported` (URLs by job) and `granted` (grants by session, in order) are the check's
+    own and grow while it runs; the trace forgets its beginning. `status` asks for the status of a
+    job. `aside` takes violations that do not end the check.
     """
 
     def __init__(
@@ -52,21 +54,24 @@ class Judging:
         run: Run,
         trace: Sequence[Step],
         reported: Mapping[str, str],
-        granted: Mapping[str, Sequence[str]],
+        granted: Mapping[str, Sequence[Step]],
+        *,
         status: Callable[[str], Step],
+        aside: Callable[[Violation], None],
     ) -> None:
         self._run = run
         self._trace = trace
         self._reported = reported
         self._granted = granted
         self._status = status
+        self._aside = aside
 
     def compare(self, step: Step, allowed: frozenset[Answer], blame: str | None) -> None:
         """Compare a step with the answers that are right. Raises Violation or Unobservable."""
         _must_have_happened(step)
         reading = step.reading
         if reading.answer is not None and not reading.json_type:
-            self._run.report(
+            self._aside(
                 Violation(
                     "RESPONSE-JSON",
                     "media type application/json",
@@ -81,7 +86,7 @@ class Judging:
         if self._worker_explains(step, allowed):
             raise Unobservable("the server's own worker finished the job first", again=True)
         misspelt = Answer.BUSY in allowed and _is_refusal(step)
-        base = "PUBLISH-BUSY" if misspelt else _BASE[min(allowed)]
+        base = "PUBLISH-BUSY" if misspelt else BASE[min(allowed)]
         if allowed == REPEATED:
             base = "UPDATE-REPEATED"
         if allowed == {Answer.BUSY} and reading.answer is Answer.GRANTED:
@@ -94,7 +99,7 @@ class Judging:
             allowed=allowed,
         )
         if misspelt and blame != base:
-            self._run.report(violation)  # the lock held all the same, which is what this is about
+            self._aside(violation)  # the lock held all the same, which is what this is about
             return
         raise violation
 
@@ -118,12 +123,26 @@ class Judging:
         raise Violation(requirement, "a 4xx refusal, without delay", step.reading.actual, (step,))
 
     def _until(self, step: Step) -> tuple[Step, ...]:
-        """The trace up to this step; of a race, the step is not always the last one."""
+        """The trace up to this step; of a race, the step is not always the last one.
+
+        What the trace forgot of the session's last two grants is put before it.
+        """
         trace = tuple(self._trace)
+        known = {id(one) for one in trace}
+        forgotten = [g for g in self._grants_of(step)[-2:] if id(g) not in known and g is not step]
         for index in reversed(range(len(trace))):
             if trace[index] is step:
-                return trace[: index + 1]
-        return (*trace, step)
+                return (*forgotten, *trace[: index + 1])
+        return (*forgotten, *trace, step)
+
+    def _grants_of(self, step: Step) -> Sequence[Step]:
+        """The grants of the session that a step is about."""
+        if step.session is not None:
+            return self._granted.get(step.session, ())
+        for grants in list(self._granted.values()):
+            if any(grant.granted_job == step.job for grant in grants):
+                return grants
+        return ()
 
     def _worker_explains(self, step: Step, allowed: frozenset[Answer]) -> bool:
         """Whether the step is right if the server's own worker completed a job by itself."""
@@ -156,7 +175,7 @@ class Judging:
 
     def _previous_job(self, step: Step) -> str | None:
         grants = self._granted.get(step.session or "", ())
-        return grants[-2] if len(grants) > 1 else None
+        return grants[-2].granted_job if len(grants) > 1 else None
 
 
 def _must_have_happened(step: Step) -> None:

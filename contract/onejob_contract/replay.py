@@ -10,21 +10,26 @@ import json
 import re
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Final
 from urllib.parse import quote
 
-from onejob_contract.client import Step, operation_of
-from onejob_contract.documented import Answer
+from onejob_contract.client import Step, operation_of, publish_request
+from onejob_contract.documented import Answer, Call
 from onejob_contract.findings import Violation
 from onejob_contract.iut import Iut
 from onejob_contract.model import SessionState
 from onejob_contract.model import step as follow
 from onejob_contract.wire import Request
+from onejob_fixtures.forms import Form, Part, decode, encode
+from onejob_fixtures.images import IN_CONTRACT
 
 TRIES: Final = 3
 _STATELESS: Final = frozenset(
     {Answer.MISSING_SESSION, Answer.MISSING_IMAGE, Answer.MISSING_FIELD, Answer.HEALTHY}
 )
+_UNIQUE: Final = "PUBLISH-JOB-ID-UNIQUE"
+_FIELDS: Final = ["image1", "image2", "sessionId"]
 _NUMBER_OF_DIGITS: Final = 8
 _SHORTEST_TELLING_ID: Final = 8
 
@@ -35,30 +40,48 @@ def confirm(violation: Violation, iut: Iut, seconds: float) -> Violation:
         return violation
     deadline = time.monotonic() + seconds
     whole = violation.steps
-    related = _related(whole)
-    for steps in (related,) if len(related) == len(whole) else (related, whole):
+    own = related(whole)
+    for steps in (own,) if len(own) == len(whole) else (own, whole):
         shown = _replay(steps, violation, iut)
         if shown is None:
             continue
         shortest = _shortened(steps, shown, violation, iut, deadline)
-        violation.steps = shortest
-        violation.actual = shortest[-1].reading.actual
+        last = shortest.steps[-1]
+        violation.steps = shortest.steps
+        violation.expected = _renamed(violation.expected, shortest.names, iut)
+        violation.actual = last.reading.actual
+        if violation.requirement == _UNIQUE:
+            violation.actual, violation.note = f"jobId {last.granted_job!r} once more", ""
         violation.replayed = (1, 1)
         return violation
     tries = 2
     while tries < TRIES and time.monotonic() < deadline:
         tries += 1
-        if _replay(related, violation, iut) is not None:
+        if _replay(own, violation, iut) is not None:
             violation.replayed = (1, tries)
             break
     else:
-        violation.replayed = (0, tries)
-    violation.steps = related
+        fixed = _fixed_session(own, iut)
+        if fixed is None:
+            violation.replayed = (0, tries)
+        else:
+            violation.note = f"not shown again: session {fixed!r} is fresh only once"
+    violation.steps = own
     return violation
 
 
-def _related(steps: Sequence[Step]) -> tuple[Step, ...]:
+@dataclass(frozen=True, slots=True)
+class _Shown:
+    """Steps that show a violation again, with the nonces that stand for the first ones."""
+
+    steps: tuple[Step, ...]
+    names: dict[str, str]
+
+
+def related(steps: Sequence[Step]) -> tuple[Step, ...]:
     """The steps that touch the session of the last one."""
+    if not steps:
+        return ()
     last = steps[-1]
     session_of = {s.granted_job: s.session for s in steps if s.granted_job is not None}
     session = last.session or session_of.get(last.job or "")
@@ -67,9 +90,17 @@ def _related(steps: Sequence[Step]) -> tuple[Step, ...]:
     return tuple(s for s in steps if session in (s.session, session_of.get(s.job or ""))) or (last,)
 
 
+def _fixed_session(steps: Sequence[Step], iut: Iut) -> str | None:
+    """A session whose id is special as a whole, so that there is no other one like it."""
+    for step in steps:
+        if step.session and _renamed_session(step.session, {}, iut) == step.session:
+            return step.session
+    return None
+
+
 def _shortened(
-    steps: Sequence[Step], shown: tuple[Step, ...], violation: Violation, iut: Iut, deadline: float
-) -> tuple[Step, ...]:
+    steps: Sequence[Step], shown: _Shown, violation: Violation, iut: Iut, deadline: float
+) -> _Shown:
     """Leave out what is not needed: big pieces first, then smaller ones, until nothing goes."""
     kept, best = list(steps), shown
     before = len(kept) + 1
@@ -88,17 +119,37 @@ def _shortened(
                 else:
                     kept, best = candidate, again
             size //= 2
-    return best
+    plain = [_with_plain_images(step) for step in kept]
+    return (plain != kept and _replay(plain, violation, iut)) or best
 
 
-def _replay(steps: Sequence[Step], violation: Violation, iut: Iut) -> tuple[Step, ...] | None:
+def _with_plain_images(step: Step) -> Step:
+    """The same publish with two images of one pixel, which make shorter shell lines."""
+    request = step.exchange.request
+    parts = decode(Form(request.body, dict(request.headers).get("Content-Type", ""))) or ()
+    if step.call is not Call.PUBLISH or sorted(part.name for part in parts) != _FIELDS:
+        return step
+    image = IN_CONTRACT["png_one_pixel"]
+    form = encode(
+        [
+            part
+            if part.filename is None
+            else Part(part.name, image.content, image.filename, image.media_type)
+            for part in parts
+        ]
+    )
+    again = replace(step.exchange, request=publish_request(form))
+    return replace(step, exchange=again)
+
+
+def _replay(steps: Sequence[Step], violation: Violation, iut: Iut) -> _Shown | None:
     """Send the steps again; the new steps if the last answer is wrong in the same way."""
     names: dict[str, str] = {}
     jobs: dict[str, str] = {}
     states: dict[str, frozenset[SessionState]] = {}
     session_of: dict[str, str] = {}
     done: list[Step] = []
-    wrong = False
+    wrong = repeated = False
     granted = {s.granted_job for s in violation.steps if s.granted_job}
     for old in steps:
         if old.job in granted - jobs.keys():
@@ -107,6 +158,7 @@ def _replay(steps: Sequence[Step], violation: Violation, iut: Iut) -> tuple[Step
         if new.exchange.response is None and old.exchange.response is not None:
             return None
         done.append(new)
+        repeated = new.granted_job in jobs.values()
         if old.granted_job and new.granted_job:
             jobs[old.granted_job] = new.granted_job
             session_of[new.granted_job] = new.session or ""
@@ -117,13 +169,15 @@ def _replay(steps: Sequence[Step], violation: Violation, iut: Iut) -> tuple[Step
         after = before
         if operation is not None:
             after = frozenset(state for one in before for state in follow(one, operation))
-        wrong = operation is None or not after
+        wrong = new.answer is None or operation is None or not after
         states[session] = after or before
     last = done[-1]
     if not _alike(last, steps[-1]):
         return None
-    stateless = last.call is None or violation.allowed & _STATELESS
-    return tuple(done) if stateless or wrong else None
+    shows = wrong or last.call is None or bool(violation.allowed & _STATELESS)
+    if violation.requirement == _UNIQUE:
+        shows = repeated
+    return _Shown(tuple(done), names) if shows else None
 
 
 def _alike(new: Step, old: Step) -> bool:
@@ -197,8 +251,14 @@ def _renamed_session(session: str, names: dict[str, str], iut: Iut) -> str:
 
 def _renamed(text: str, names: dict[str, str], iut: Iut) -> str:
     """The text with every nonce of this run replaced by a fresh one, the same for the same."""
+    fresh = set(names.values())  # what was written anew already stays
+
+    def again(found: re.Match[str]) -> str:
+        nonce = found[0]
+        return nonce if nonce in fresh else names.setdefault(nonce, iut.nonce())
+
     pattern = re.escape(iut.run.client.token) + rf"\d{{{_NUMBER_OF_DIGITS}}}"
-    return re.sub(pattern, lambda found: names.setdefault(found[0], iut.nonce()), text)
+    return re.sub(pattern, again, text)
 
 
 def _as_part(session: str) -> bytes:

@@ -35,6 +35,7 @@ PROFILES: Final = MappingProxyType(
 )
 STRETCH: Final = 3.0
 """A slow server gets this many times the profile's seconds before checks are cut short."""
+_JUDGING_S: Final = 60.0
 SLOW_S: Final = 0.02
 """Waiting for one answer of this length after the other wastes the profile's seconds."""
 
@@ -77,7 +78,7 @@ class Run:
     unhealed: str = ""
     silent_since: float | None = None
     unanswered: list[Violation] = field(default_factory=list)
-    job_ids: dict[str, str] = field(default_factory=dict)
+    job_ids: dict[str, tuple[str, str]] = field(default_factory=dict)
     _watched_until: int = 0
     _guard: threading.Lock = field(default_factory=threading.Lock)
 
@@ -136,20 +137,24 @@ class Run:
         """
         from onejob_contract.linearizability import judge  # noqa: PLC0415 (only runs that need it)
 
+        budget_s = min(_JUDGING_S, self.profile.seconds)
         watched = self._watched_until
         history = without(self.client.history, self.untracked_sessions, self.client.failed)
         if sessions is not None:
             jobs = {op.job for op in history if op.session in sessions and op.job is not None}
             history = [op for op in history if op.session in sessions or op.job in jobs]
         with_worker = [op for op in history if op.invoked_ns < watched]
-        judgement = judge(with_worker, live_worker=True)
+        judgement = judge(with_worker, live_worker=True, budget_s=budget_s)
         if judgement.verdict == "linearizable":
             rest = [op for op in history if op.invoked_ns >= watched]
-            judgement = judge(rest, live_worker=self.has_worker)
+            judgement = judge(rest, live_worker=self.has_worker, budget_s=budget_s)
         return judgement
 
-    def report(self, violation: Violation) -> None:
-        """Record a violation; seen again it only counts, and the one that was replayed is kept."""
+    def report(self, violation: Violation) -> bool:
+        """Record a violation; seen again it only counts, and the one that was replayed is kept.
+
+        Returns whether it is a new one.
+        """
         with self._guard:
             for index, known in enumerate(self.violations):
                 if (
@@ -160,13 +165,14 @@ class Run:
                     if known.replayed is not None or violation.replayed is None:
                         known.times, violation = violation.times, known
                     self.violations[index] = violation
-                    return
+                    return False
             self.violations.append(violation)
+            return True
 
-    def first_owner(self, job: str, session: str) -> str | None:
-        """Remember who was granted a jobId; the earlier session if it was granted before."""
+    def first_grant(self, job: str, session: str, request: str) -> tuple[str, str] | None:
+        """Remember a grant of a jobId; session and request id of an earlier one, if there was."""
         with self._guard:
             if job in self.job_ids:
                 return self.job_ids[job]
-            self.job_ids[job] = session
+            self.job_ids[job] = (session, request)
             return None

@@ -30,7 +30,7 @@ from onejob_contract.findings import (
     Violation,
 )
 from onejob_contract.iut import Budget, Iut
-from onejob_contract.replay import confirm
+from onejob_contract.replay import confirm, related
 from onejob_contract.run import STRETCH, Run
 from onejob_contract.verdict import CheckResult, Ending
 
@@ -166,8 +166,12 @@ class Scheduler:
             try:
                 task.body(iut)
             except Violation as violation:
-                # What took long, or a fault that is healed by now, cannot be had again at will.
-                violation.replayable &= Cost.FAST <= task.proof.cost <= Cost.EXPLORES
+                if not Cost.FAST <= task.proof.cost <= Cost.EXPLORES:
+                    # What took long, or a fault healed by now, cannot be had again at will.
+                    violation.replayable = False
+                    violation.steps = related(violation.steps)
+                    if task.proof.cost is Cost.WAITS:
+                        violation.note = "not tried again; other checks were at work meanwhile"
                 if not self._confirm(violation, iut):
                     run.gone = True
                     return ended(Ending.GONE, f"it died: {violation.actual}")
@@ -195,12 +199,17 @@ class Scheduler:
                 return ended(Ending.GONE, str(gone))
             else:
                 return ended(Ending.PASSED)
+            finally:
+                for aside in iut.asides:
+                    self._confirm(aside, iut)
         return ended(Ending.UNOBSERVABLE, reason)
 
     def _confirm(self, violation: Violation, iut: Iut) -> bool:
         """Show it again; False if it was only the silence of a server that was going down."""
         if violation.unanswered and not self._run.client.is_answered_at_all():
             return False
+        if violation.replayed is not None:
+            return True
         seconds = 0.5 if self._fail_fast else min(5.0, self._run.profile.seconds / 4)
         try:
             confirm(violation, iut, seconds)

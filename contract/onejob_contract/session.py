@@ -25,7 +25,7 @@ from onejob_contract.preflight import (
     must_be_whole,
     watch_for_worker,
 )
-from onejob_contract.run import PROFILES, STRETCH, Run
+from onejob_contract.run import PROFILES, Run
 from onejob_contract.scheduler import Scheduler, Task
 from onejob_contract.target import (
     Target,
@@ -37,10 +37,10 @@ from onejob_contract.target import (
 )
 from onejob_contract.verdict import CheckResult, Conclusion, Exit, conclude
 
-CLEANING_S = 2.0
 CLEANED_UP = "https://results.example.com/cleaned-up.png"
 _CLEANERS = 4
 _PATIENCE_S = 10.0
+_SHARE_FOR_CLEANING = 0.2
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,7 +159,7 @@ class Session:
                 yield task, result
         finally:
             self.seconds = run.elapsed
-            self._complete_unfinished(run)
+            self._complete_unfinished(run, run.profile.seconds * _SHARE_FOR_CLEANING)
             self.client.close()
 
     def abandon(self) -> None:
@@ -234,18 +234,19 @@ class Session:
                 try:
                     yield
                 finally:
-                    self._complete_unfinished(run)
+                    # Thousands of jobs would keep the worker from all that is asked of it next.
+                    self._complete_unfinished(run, run.profile.seconds)
         except HealFailed as failed:
             run.unhealed = failed.reason
             run.stop.set()
         run.worker_back()
 
-    def _complete_unfinished(self, run: Run) -> None:
-        """Complete the jobs of this run that are still active, so that no session stays locked."""
+    def _complete_unfinished(self, run: Run, seconds: float) -> None:
+        """Complete the jobs of this run that are still active, as many as there is time for."""
         self.client.cancelled = False
         if not run.surroundings.update_status or run.gone:
             return
-        deadline = time.monotonic() + min(CLEANING_S * STRETCH, run.profile.seconds)
+        deadline = time.monotonic() + seconds
         silent = threading.Event()
 
         def clean(job: str) -> None:

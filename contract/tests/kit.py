@@ -11,7 +11,15 @@ from pathlib import Path
 from onejob_contract.checks import MARK
 from onejob_contract.scheduler import Task
 from onejob_contract.session import Options, Session
-from onejob_contract.suite import test_health, test_publish, test_status, test_update_status
+from onejob_contract.suite import (
+    test_health,
+    test_publish,
+    test_races,
+    test_robustness,
+    test_session_lock,
+    test_status,
+    test_update_status,
+)
 from onejob_contract.target import Target, WorkerMode
 from onejob_contract.wire import Origin
 
@@ -80,10 +88,18 @@ def judged(url: str, *ids: str, seed: int = 1, target: Target | None = None) -> 
 
 
 def plain_tasks() -> list[Task]:
-    """The checks of the suite's plain modules, one for each operation."""
+    """The checks of the modules that need nothing special."""
     checks = [
         check
-        for module in (test_health, test_publish, test_status, test_update_status)
+        for module in (
+            test_health,
+            test_publish,
+            test_status,
+            test_update_status,
+            test_session_lock,
+            test_races,
+            test_robustness,
+        )
         for name, check in vars(module).items()
         if name.startswith("test_")
     ]

@@ -197,6 +197,59 @@ def test_what_is_not_shown_again_is_marked_as_intermittent(session: Session) -> 
     assert confirmed.intermittent
 
 
+@pytest.mark.parametrize(
+    ("server", "requirement", "steps"),
+    [
+        ("file-name-ascii-only", "PUBLISH-ANY-FILE-NAME", 1),
+        ("session-quote-breaks-sql", "PUBLISH-ANY-SESSION-ID", 1),
+        ("job-id-counts-per-session", "PUBLISH-JOB-ID-UNIQUE", 2),
+        ("refused-upload-locks-session", "ROBUST-NO-STATE-CHANGE", 2),
+        ("update-needs-job-id-first", "UPDATE-OK", 2),
+    ],
+)
+def test_a_fault_that_is_always_there_is_shown_again(
+    server: str, requirement: str, steps: int
+) -> None:
+    """Undocumented server errors, ids granted twice, and what a spoilt form leaves behind, too."""
+    with running(server) as url:
+        violations = judged(url, requirement).run_state.violations
+    shown = next(one for one in violations if one.requirement == requirement)
+    assert shown.replayed == (1, 1)
+    assert len(shown.steps) == steps
+
+
+def test_a_session_that_is_fresh_only_once_is_not_called_intermittent(session: Session) -> None:
+    def body(iut: Iut) -> None:
+        iut.publish("only-once").must_be(Answer.BUSY)
+
+    confirmed = confirm(*violation_of(session, body), seconds=5.0)
+    assert confirmed.replayed is None
+    assert "'only-once' is fresh only once" in confirmed.note
+
+
+def test_what_took_its_time_shows_the_session_it_is_about_and_how_long_it_took() -> None:
+    with running("lock-expires-after-1-s") as url:
+        violations = judged(url, "LOCK-HELD-OVER-TIME").run_state.violations
+    (shown,) = (one for one in violations if one.requirement == "LOCK-HELD-OVER-TIME")
+    assert {step.session for step in shown.steps} == {shown.steps[-1].session}
+    assert [step.answer for step in shown.steps] == [Answer.GRANTED] * 2
+    granted, again = (step.exchange for step in shown.steps)
+    assert again.invoked_ns - granted.returned_ns > 0.9e9
+
+
+def test_a_grant_of_long_ago_is_part_of_what_is_shown(session: Session) -> None:
+    def body(iut: Iut) -> None:
+        job = iut.active_job()
+        for _ in range(TRACE_LIMIT):
+            iut.health()
+        iut.publish(job.session).must_be(Answer.GRANTED)
+
+    violation, _ = violation_of(session, body)
+    first, *_, last = violation.steps
+    assert first.answer is Answer.GRANTED
+    assert (first.session, last.answer) == (last.session, Answer.BUSY)
+
+
 def sessions_of(session: Session) -> list[tuple[str, str]]:
     """The sessions that each check published for, without what names this run.
 

@@ -1,6 +1,7 @@
 """What a run leaves behind: every format tells the same, and survives what servers say."""
 
 import datetime
+import io
 import json
 import re
 import shlex
@@ -14,6 +15,7 @@ from xml.etree import ElementTree as ET
 import jsonschema_rs
 import pytest
 from kit import judged
+from rich.console import Console
 
 from onejob_contract.report.curl import curl
 from onejob_contract.report.document import document
@@ -21,6 +23,7 @@ from onejob_contract.report.files import write_report
 from onejob_contract.report.html import page
 from onejob_contract.report.junit import junit
 from onejob_contract.report.markdown import summary
+from onejob_contract.report.terminal import Terminal
 from onejob_contract.session import Session
 from onejob_contract.wire import Origin, Request
 from onejob_fixtures.forms import MALFORMED, Malformed, Part, encode, publish_parts
@@ -119,6 +122,54 @@ def test_a_sequence_pasted_into_a_shell_names_the_jobs_it_is_granted(tmp_path: P
         "two reports and a poll of the job just granted"
     )
     assert json.loads(pasted.stdout.splitlines()[-1]) == {"status": "processing"}
+
+
+def test_waits_and_races_are_pasted_as_they_were(tmp_path: Path) -> None:
+    """The lock that expires: a pause between two publishes. Two grants at once: both together."""
+    with running("lock-expires-after-1-s") as url:
+        session = judged(url, "LOCK-HELD-OVER-TIME")
+        evidence, *_ = entry(document(session, NOW), "LOCK-HELD-OVER-TIME")["evidence"]
+        second = evidence["steps"][1]
+        assert re.match(r"\d\.\d s later: POST /publish", second["request"])
+        assert re.search(r"^sleep \d\.\d; curl", second["curl"], re.MULTILINE)
+    with running("check-then-set") as url:
+        session = judged(url, "LOCK-RACE")
+        evidence, *_ = entry(document(session, NOW), "LOCK-RACE")["evidence"]
+        steps = evidence["steps"]
+        assert steps[1]["request"].startswith("at the same time: POST /publish")
+        assert steps[0]["curl"].endswith(" &")
+        assert steps[-1]["curl"].endswith(" & wait")
+        pasted = subprocess.run(
+            ["bash", "-c", "\n".join(step["curl"] for step in steps)],
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            timeout=20,
+            check=True,
+        )
+        assert pasted.stdout.count("HTTP/1.1 ") == len(steps)
+
+
+def test_a_body_that_shrinks_well_is_packed_into_its_line(tmp_path: Path) -> None:
+    body = b"[" * 2_000 + b"]" * 2_000
+    command = curl(Request("POST", "/x", (), body), Origin.parse("http://127.0.0.1:1")).command
+    printing, _, _ = command.partition(" | curl")
+    printed = subprocess.run(
+        ["bash", "-c", printing], cwd=tmp_path, capture_output=True, timeout=20, check=True
+    )
+    assert printed.stdout == body
+    assert len(command) < 400
+
+
+def test_a_wrong_answer_that_every_publish_gets_is_told_once_in_full() -> None:
+    told = io.StringIO()
+    terminal = Terminal(Console(file=told, width=200))
+    with running("accepted-says-201") as url:
+        session = judged(url, "PUBLISH-ACCEPTED", "PUBLISH-ANY-FIELD-ORDER", "LOCK-REUSABLE")
+        terminal.tell(session, session.conclusion())
+    assert told.getvalue().count("FAIL ") == 3
+    assert told.getvalue().count("the same answer as under PUBLISH-ACCEPTED") == 2
+    assert told.getvalue().count("to repeat") == 1
 
 
 def test_a_form_that_curl_writes_otherwise_is_sent_again_byte_by_byte() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import gzip
 import hashlib
 import re
 import shlex
@@ -11,17 +12,17 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Final
 
-from onejob_contract.client import Step
+from onejob_contract.client import REQUEST_ID, Step
 from onejob_contract.wire import Origin, Request
+from onejob_fixtures.forms import Form, Part, decode
 
+_CURL: Final = ("curl", "-sS", "-i", "-m", "10", "-w", r"\n")
 _INLINE_BYTES: Final = 6_000
-_NOT_REPEATED: Final = {"connection"}
-_FORM: Final = re.compile(r"multipart/form-data; boundary=([\w-]+)")
-_PART: Final = re.compile(
-    rb'\r\nContent-Disposition: form-data; name="(\w+)"(?:; filename="([\w.-]+)")?\r\n'
-    rb"(?:Content-Type: ([\w/.+-]+)\r\n)?\r\n(.*)\r\n",
-    re.DOTALL,
-)
+_PLAIN_CHARACTERS: Final = 1_000
+_WORTH_PACKING: Final = 4
+_PAUSE_S: Final = 0.5
+_NOT_REPEATED: Final = {"connection", REQUEST_ID.lower()}
+_SIMPLE: Final = re.compile(r"[\w./+-]+")
 _NO_JOBS: Final[Mapping[str, str]] = MappingProxyType({})
 _JOB_ID: Final = r"""sed -n 's/.*"jobId": *"\([^"]*\)".*/\1/p'"""
 
@@ -40,31 +41,48 @@ class ShellLines:
 def shell_lines(steps: Sequence[Step], origin: Origin) -> list[ShellLines]:
     """Lines for a sequence of requests, one `ShellLines` a step, to be run in one shell.
 
-    A job id that a later request needs is taken from the new answer, into a variable.
+    A job id that a later request needs is taken from the new answer, into a variable. What was on
+    its way together is sent in the background, and awaited.
     """
     variables: dict[str, str] = {}
     lines = []
     for number, step in enumerate(steps):
         again = curl(step.exchange.request, origin, variables)
-        job = step.granted_job
-        if (
-            job
-            and job not in variables
-            and any(_names(later, job) for later in steps[number + 1 :])
-        ):
+        command, job, later = again.command, step.granted_job, steps[number + 1 :]
+        pause_s = pause_before(steps, number)
+        if pause_s:
+            command = f"sleep {pause_s:.1f}; {command}"
+        if job and job not in variables and any(_names(one, job) for one in later):
             variables[job] = f"job{len(variables) + 1}"
-            command = f"{variables[job]}=$({again.command} | tee /dev/stderr | {_JOB_ID})"
-            again = ShellLines(again.files, command)
-        lines.append(again)
+            command = f"{variables[job]}=$({command} | tee /dev/stderr | {_JOB_ID})"
+        elif later and meets(step, later[0]):
+            command = f"{command} &"
+        elif number and meets(steps[number - 1], step):
+            command = f"{command} & wait"
+        lines.append(ShellLines(again.files, command))
     return lines
 
 
+def meets(step: Step, following: Step) -> bool:
+    """Whether a request was on its way before the one in front of it was answered."""
+    return following.exchange.invoked_ns < step.exchange.returned_ns
+
+
+def pause_before(steps: Sequence[Step], number: int) -> float:
+    """Seconds for which nothing was sent before a step; 0 if that is too short to matter."""
+    if number == 0:
+        return 0.0
+    before, after = steps[number - 1].exchange, steps[number].exchange
+    seconds = (after.invoked_ns - before.returned_ns) / 1e9
+    return seconds if seconds >= _PAUSE_S else 0.0
+
+
 def curl(request: Request, origin: Origin, jobs: Mapping[str, str] = _NO_JOBS) -> ShellLines:
-    """Lines that send the same request again; a long body is only told of in a comment.
+    """Lines that send the same request again; a body too long for a shell is told of in a comment.
 
     `jobs` maps job ids to the shell variables that stand for them.
     """
-    words = ["curl", "-sS", "-i", "-X", request.method]
+    words = [*_CURL, *(["--head"] if request.method == "HEAD" else ["-X", request.method])]
     for name, value in request.headers:
         if name.lower() not in _NOT_REPEATED:
             words += ["-H", f"{name}: {value}"]
@@ -73,27 +91,19 @@ def curl(request: Request, origin: Origin, jobs: Mapping[str, str] = _NO_JOBS) -
         return ShellLines((), _joined([*words, url], jobs))
     if _is_plain(request.body):
         return ShellLines((), _joined([*words, "--data-raw", request.body.decode(), url], jobs))
-    if len(request.body) > _INLINE_BYTES:
+    parts = _parts_as_curl_writes_them(request)
+    again = _form(request, parts, url) if parts is not None else None
+    if again is None:
+        sent = shlex.join([*words, "--data-binary", "@-", url])
+        again = ShellLines((), f"{_printed(request.body)} | {sent}")
+    if len(str(again)) > _INLINE_BYTES:
         comment = f"  # with the body of {len(request.body)} bytes described above"
         return ShellLines((), shlex.join([*words, url]) + comment)
-    parts = _parts_as_curl_writes_them(request)
-    if parts is not None:
-        return _form(request, parts, url)
-    encoded = base64.b64encode(request.body).decode()
-    again = shlex.join([*words, "--data-binary", "@-", url])
-    return ShellLines((), f"echo {encoded} | base64 -d | {again}")
+    return again
 
 
-@dataclass(frozen=True, slots=True)
-class _Part:
-    name: str
-    filename: str | None
-    media_type: str | None
-    content: bytes
-
-
-def _form(request: Request, parts: list[_Part], url: str) -> ShellLines:
-    words = ["curl", "-sS", "-i"]
+def _form(request: Request, parts: Sequence[Part], url: str) -> ShellLines:
+    words = list(_CURL)
     for name, value in request.headers:
         if name.lower() not in {*_NOT_REPEATED, "content-type"}:
             words += ["-H", f"{name}: {value}"]
@@ -102,41 +112,35 @@ def _form(request: Request, parts: list[_Part], url: str) -> ShellLines:
         if part.filename is None:
             words += ["--form-string", f"{part.name}={part.content.decode()}"]
             continue
-        digest = hashlib.sha256(part.content).hexdigest()[:8]
-        file = f"onejob-{digest}"
-        encoded = base64.b64encode(part.content).decode()
-        files[f"echo {encoded} | base64 -d > {file}"] = None
+        file = f"onejob-{hashlib.sha256(part.content).hexdigest()[:8]}"
+        files[f"{_printed(part.content)} > {file}"] = None
         words += ["-F", f"{part.name}=@{file};filename={part.filename};type={part.media_type}"]
     return ShellLines(tuple(files), shlex.join([*words, url]))
 
 
-def _parts_as_curl_writes_them(request: Request) -> list[_Part] | None:
+def _parts_as_curl_writes_them(request: Request) -> Sequence[Part] | None:
     """Give the parts of a form that `curl -F` sends alike; None if there is anything special."""
-    form = _FORM.fullmatch(dict(request.headers).get("Content-Type", ""))
-    if form is None or request.method != "POST":
+    if request.method != "POST":
         return None
-    first, *pieces = request.body.split(b"--" + form[1].encode())
-    if first or len(pieces) < 2 or pieces.pop() != b"--\r\n":
-        return None
-    parts = []
-    for piece in pieces:
-        found = _PART.fullmatch(piece)
-        if found is None:
-            return None
-        name, filename, media_type, content = found.groups()
-        if filename is None and (media_type or not _is_plain(content)):
-            return None
-        if filename is not None and media_type is None:
-            return None
-        parts.append(
-            _Part(
-                name.decode(),
-                None if filename is None else filename.decode(),
-                None if media_type is None else media_type.decode(),
-                content,
-            )
-        )
-    return parts
+    form = Form(request.body, dict(request.headers).get("Content-Type", ""))
+    parts = decode(form) or ()
+    return parts if parts and all(map(_is_simple, parts)) else None
+
+
+def _is_simple(part: Part) -> bool:
+    """Whether curl's options can say it without quoting of their own."""
+    if part.filename is None:
+        return _SIMPLE.fullmatch(part.name) is not None and _is_plain(part.content)
+    words = (part.name, part.filename, part.media_type or "")
+    return all(_SIMPLE.fullmatch(word) for word in words)
+
+
+def _printed(content: bytes) -> str:
+    """A command that prints these bytes; what shrinks well is packed."""
+    packed = gzip.compress(content, mtime=0)
+    if len(packed) < len(content) / _WORTH_PACKING:
+        return f"echo {base64.b64encode(packed).decode()} | base64 -d | gunzip"
+    return f"echo {base64.b64encode(content).decode()} | base64 -d"
 
 
 def _names(step: Step, job: str) -> bool:
@@ -164,4 +168,4 @@ def _is_plain(body: bytes) -> bool:
         text = body.decode()
     except UnicodeDecodeError:
         return False
-    return len(text) < _INLINE_BYTES and text.isprintable()
+    return len(text) < _PLAIN_CHARACTERS and text.isprintable()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Hashable, Sequence
 from io import BytesIO
 from typing import Any, Final
 from urllib.parse import unquote
@@ -9,10 +11,12 @@ from urllib.parse import unquote
 from werkzeug.formparser import parse_form_data
 
 from onejob_contract.catalogue import requirements
-from onejob_contract.client import REQUEST_ID, Step
+from onejob_contract.client import REQUEST_ID, Step, request_id
 from onejob_contract.findings import Violation
-from onejob_contract.report.curl import shell_lines
+from onejob_contract.judging import BASE
+from onejob_contract.report.curl import meets, pause_before, shell_lines
 from onejob_contract.wire import Origin, Request
+from onejob_fixtures.forms import Form, decode
 
 SHOWN_STEPS: Final = 12
 
@@ -36,13 +40,48 @@ def explain_violation(violation: Violation, origin: Origin) -> str:
         lines.append(
             f"  requests{f' (the last {len(steps)}; {left_out} before)' if left_out else ''}:"
         )
-        lines += [f"    {number}. {tell(step)}" for number, step in enumerate(steps, 1)]
+        lines += [
+            f"    {number + 1}. {_when(steps, number)}{tell(step)}"
+            for number, step in enumerate(steps)
+        ]
         lines.append(f"  in the server's log: {REQUEST_ID}: {request_id(steps[-1])}")
         lines.append("  to repeat the last request:" if len(steps) == 1 else "  to repeat:")
         again = shell_lines(steps, origin)
         files = dict.fromkeys(line for one in again for line in one.files)
         lines += [f"    {line}" for line in (*files, *(one.command for one in again))]
     return "\n".join(lines)
+
+
+def mention(violation: Violation, like: str) -> str:
+    """A violation in short: its answer is told of in full under the requirement `like`."""
+    requirement = requirements()[violation.requirement]
+    where = f"the same answer as under {like}" if like != requirement.id else "this answer, too"
+    return "\n".join(
+        (
+            f"{requirement.id} ({requirement.level}): {requirement.title}",
+            f"  expected: {violation.expected}",
+            f"  actual:   {violation.actual} ({where}; report.json has its requests)",
+            f"  in the server's log: {REQUEST_ID}: {request_id(violation.steps[-1])}",
+        )
+    )
+
+
+def undocumented(violation: Violation) -> Hashable:
+    """What tells the last answer from others if it is undocumented: None if it is not."""
+    if not violation.steps:
+        return None
+    last = violation.steps[-1]
+    response, body = last.exchange.response, last.reading.body
+    if response is None or last.call is None or last.answer is not None:
+        return None
+    said = {**body, "jobId": ""} if isinstance(body, dict) else body
+    return last.call, response.status, json.dumps(said, sort_keys=True)
+
+
+def is_plain(violation: Violation) -> bool:
+    """Whether nothing but one plain request of an operation was needed to show it again."""
+    shown = violation.replayed == (1, 1) and len(violation.steps) == 1
+    return shown and violation.requirement in BASE.values()
 
 
 def how_often(violation: Violation) -> str:
@@ -55,6 +94,8 @@ def how_often(violation: Violation) -> str:
         again = "shown again by the requests below"
     else:
         again = f"intermittent: {shown} of {tried} replays showed it again"
+        if not shown:
+            again += ", so it may need what else the run did before or meanwhile"
     return f"{again}{'; ' + times if times else ''}"
 
 
@@ -70,12 +111,14 @@ def as_json(violation: Violation, origin: Origin) -> dict[str, Any]:
         "seen": how_often(violation),
         "steps": [
             {
-                "request": tell(step).split(" -> ")[0],
+                "request": _when(steps, number) + tell(step).split(" -> ")[0],
                 "response": step.reading.actual,
                 "request_id": request_id(step),
                 "curl": str(again),
             }
-            for step, again in zip(steps, shell_lines(steps, origin), strict=True)
+            for number, (step, again) in enumerate(
+                zip(steps, shell_lines(steps, origin), strict=True)
+            )
         ],
         "picture": violation.picture,
         "steps_left_out": max(0, len(violation.steps) - SHOWN_STEPS),
@@ -94,9 +137,12 @@ def tell(step: Step) -> str:
     return f"{request.method} {unquote(request.target)}{what} -> {step.reading.actual}"
 
 
-def request_id(step: Step) -> str:
-    """The id under which the server's log may know the request."""
-    return dict(step.exchange.request.headers).get(REQUEST_ID, "")
+def _when(steps: Sequence[Step], number: int) -> str:
+    """When a step came, where that is not simply after the answer to the one before it."""
+    if number and meets(steps[number - 1], steps[number]):
+        return "at the same time: "
+    pause_s = pause_before(steps, number)
+    return f"{pause_s:.1f} s later: " if pause_s else ""
 
 
 def _form_in_words(request: Request, content_type: str) -> str:
@@ -116,7 +162,11 @@ def _form_in_words(request: Request, content_type: str) -> str:
         words.append(
             f"{name}=@{_shortened(file.filename or '', 60)!r} ({file.content_type}, {size} bytes)"
         )
-    return " ".join(words) or f"({len(request.body)} bytes, no fields)"
+    if not words:
+        return f"({len(request.body)} bytes, no fields)"
+    if decode(Form(request.body, content_type)) is None:
+        words.append(f"(as a lenient parser reads these {len(request.body)} bytes; see curl)")
+    return " ".join(words)
 
 
 def _in_memory(*_: object, **__: object) -> BytesIO:

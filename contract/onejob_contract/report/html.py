@@ -64,7 +64,7 @@ def _broken(entry: dict[str, Any]) -> str:
         f"<small>({escape(entry['level'])}; {escape(entry['section'])})</small></p>",
     ]
     for evidence in entry["evidence"]:
-        seen = evidence["seen"] or evidence["note"]
+        seen = "; ".join(filter(None, (evidence["seen"], evidence["note"])))
         parts.append(
             f"<dl><dt>expected<dd><code>{escape(evidence['expected'])}</code>"
             f"<dt>actual<dd><code>{escape(evidence['actual'])}</code>"

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-from onejob_contract.report.evidence import explain_violation
+from onejob_contract.report.evidence import explain_violation, is_plain, mention, undocumented
 from onejob_contract.scheduler import Task
 from onejob_contract.session import Session
 from onejob_contract.verdict import (
@@ -27,10 +27,6 @@ _COLOUR = {
 }
 
 
-_NAMED_TOGETHER = 4
-"""How many requirements that share a reason are named; report.json names all."""
-
-
 class Terminal:
     """Tells a person how the run goes on and how it ended."""
 
@@ -46,6 +42,7 @@ class Terminal:
             transient=True,
         )
         self._broken: set[str] = set()
+        self._explained: dict[Hashable, str] = {}
         self._task = (
             None if not console.is_terminal else self._progress.add_task("looking", total=1)
         )
@@ -97,7 +94,7 @@ class Terminal:
                 why = f"accepted: {result.accepted}" if result.accepted else result.reason
                 together.setdefault(why, []).append(result.requirement.id)
             for why, ids in together.items():
-                self._line(f"  {_listed(ids)}: {why}")
+                self._line(f"  {', '.join(ids)}: {why}")
             run = session.run_state
             if run.has_worker and run.surroundings.update_status:
                 self._line(
@@ -130,14 +127,16 @@ class Terminal:
     def _broken_requirement(self, session: Session, result: RequirementResult) -> None:
         known = f" (known failure: {result.known})" if result.known else ""
         for violation in result.violations[:2]:
+            answer = undocumented(violation)
+            like = self._explained.get(answer) if answer else None
+            if like is None:
+                told = explain_violation(violation, session.target.origin)
+            else:
+                told = mention(violation, like)
+            if answer and is_plain(violation):
+                self._explained.setdefault(answer, violation.requirement)
             self.console.print()
-            self._line(f"FAIL{known} {explain_violation(violation, session.target.origin)}")
+            self._line(f"FAIL{known} {told}")
 
     def _line(self, text: str) -> None:
         self.console.print(text, markup=False, highlight=False, soft_wrap=True)
-
-
-def _listed(ids: Sequence[str]) -> str:
-    if len(ids) <= _NAMED_TOGETHER:
-        return ", ".join(ids)
-    return f"{', '.join(ids[:_NAMED_TOGETHER])} and {len(ids) - _NAMED_TOGETHER} more"

@@ -52,7 +52,7 @@ def test_refused_publishes_race_with_complete_ones(iut: Iut) -> None:
         whole = [step for index, step in enumerate(steps) if index % 2]
         for step in steps[::2]:
             iut.judge(step, frozenset({Answer.MISSING_IMAGE, Answer.BUSY}), "PUBLISH-MISSING-IMAGE")
-        _one_grant(iut, session, whole)
+        _one_grant(iut, session, whole, beside=steps[::2])
     log.must_have_overlapped(iut.run)
 
 
@@ -139,14 +139,14 @@ def _race_for(iut: Iut, session: str, width: int, log: RaceLog) -> Job:
     return _one_grant(iut, session, iut.race([_publish(iut, session) for _ in range(width)], log))
 
 
-def _one_grant(iut: Iut, session: str, steps: Sequence[Step]) -> Job:
+def _one_grant(iut: Iut, session: str, steps: Sequence[Step], beside: Sequence[Step] = ()) -> Job:
     granted = _at_most_one_grant(iut, session, steps)
     if granted is None:
         raise Violation(
             iut.requirement,
-            f"one grant for {len(steps)} publishes on a free session",
-            "none: " + ", ".join(step.reading.actual for step in steps[:4]),
-            steps,
+            f"one grant for {len(steps)} complete publishes on a free session",
+            f"none of them was granted: {steps[0].reading.actual}, ...",
+            (*beside, *steps),
             replayable=False,
         )
     return granted
