@@ -114,9 +114,10 @@ class Client:
         invoked = time.monotonic_ns()
         connection: Connection | None = None
         response: Response | None = None
-        trouble, detail = None, ""
+        trouble, detail, after = None, "", ""
         try:
             connection = self.connection(deadline)
+            after = connection.last_request
             connection.send(request, deadline)
             response = connection.receive(deadline)
         except WireError as error:
@@ -128,7 +129,7 @@ class Client:
             self.keep_alive = False
         with self._guard:
             self.exchanges += 1
-        return Exchange(request, response, trouble, detail, invoked, invoked, returned)
+        return Exchange(request, response, trouble, detail, invoked, invoked, returned, after)
 
     def publish(self, session: str, form: Form, who: str) -> Step:
         """POST /publish for a session, recorded."""

@@ -73,8 +73,11 @@ class Iut(Conversation):
         return [] if id_ in self.run.job_ids else [id_]
 
     def shortened(self, job: Job) -> list[str]:
-        """Give the beginnings of a long job id; those of short ones may name older jobs."""
-        if len(job.id) < _LONG_ID:
+        """Give the beginnings of a long job id, if no job can have one so short.
+
+        Short ids may be numbers, and ids of many lengths may grow by a character from job to job.
+        """
+        if len(job.id) < _LONG_ID or len({len(id_) for id_ in list(self.run.job_ids)}) > 1:
             return []
         return [*self.unless_job(job.id[:-1]), *self.unless_job(job.id[: len(job.id) // 2])]
 

@@ -129,12 +129,13 @@ class _Runner:
         self._returned = 0
         self._response: Response | None = None
         self._trouble: Trouble | None = None
-        self._detail = ""
+        self._detail = self._after = ""
         self.connection: Connection | None = None
 
     def connect(self) -> None:
         try:
             self.connection = self._client.hot_connection(self._deadline)
+            self._after = self.connection.last_request
         except WireError as error:
             self._fail(error)
 
@@ -178,6 +179,7 @@ class _Runner:
             self._invoked,
             self._released,
             self._returned or time.monotonic_ns(),
+            self._after,
         )
 
     def _fail(self, error: WireError) -> None:

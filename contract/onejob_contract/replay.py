@@ -28,6 +28,7 @@ TRIES: Final = 3
 _STATELESS: Final = frozenset(
     {Answer.MISSING_SESSION, Answer.MISSING_IMAGE, Answer.MISSING_FIELD, Answer.HEALTHY}
 )
+_CONTROLS: Final = 6
 _UNIQUE: Final = "PUBLISH-JOB-ID-UNIQUE"
 _FIELDS: Final = ["image1", "image2", "sessionId"]
 _NUMBER_OF_DIGITS: Final = 8
@@ -70,6 +71,15 @@ def confirm(violation: Violation, iut: Iut, seconds: float) -> Violation:
     return violation
 
 
+def fails_for_its_input(violation: Violation, iut: Iut) -> bool:
+    """Whether it fails whenever it is shown again, and plain publishes in between never do."""
+    return violation.replayed == (1, 1) and all(
+        _replay(violation.steps, violation, iut) is not None
+        and iut.publish(iut.new_session()).answer is Answer.GRANTED
+        for _ in range(_CONTROLS)
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class _Shown:
     """Steps that show a violation again, with the nonces that stand for the first ones."""
@@ -101,8 +111,15 @@ def _fixed_session(steps: Sequence[Step], iut: Iut) -> str | None:
 def _shortened(
     steps: Sequence[Step], shown: _Shown, violation: Violation, iut: Iut, deadline: float
 ) -> _Shown:
-    """Leave out what is not needed: big pieces first, then smaller ones, until nothing goes."""
+    """Leave out what is not needed: the beginning, big pieces, smaller ones, until nothing goes."""
     kept, best = list(steps), shown
+    size = 2
+    while size < len(kept) and time.monotonic() < deadline:
+        candidate = _consistent(kept, kept[-size:])
+        again = _replay(candidate, violation, iut)
+        if again is not None:
+            kept, best = candidate, again
+        size *= 2
     before = len(kept) + 1
     while len(kept) < before:
         before = len(kept)
@@ -113,6 +130,7 @@ def _shortened(
                 if time.monotonic() > deadline:
                     return best
                 candidate = kept[:start] + kept[min(start + size, len(kept) - 1) :]
+                candidate = _without_the_lost(candidate, violation)
                 again = _replay(candidate, violation, iut)
                 if again is None:
                     start += 1
@@ -121,6 +139,24 @@ def _shortened(
             size //= 2
     plain = [_with_plain_images(step) for step in kept]
     return (plain != kept and _replay(plain, violation, iut)) or best
+
+
+def _consistent(steps: Sequence[Step], chosen: Sequence[Step]) -> list[Step]:
+    """The chosen steps, and the grants of the jobs that they name."""
+    named = {step.job for step in chosen}
+    ids = {id(step) for step in chosen}
+    return [s for s in steps if id(s) in ids or (s.granted_job and s.granted_job in named)]
+
+
+def _without_the_lost(steps: Sequence[Step], violation: Violation) -> list[Step]:
+    """The steps but those that name a job whose grant was left out; the last step stays."""
+    lost = {s.granted_job for s in violation.steps if s.granted_job}
+    kept = []
+    for step in steps:
+        if step.job not in lost or step is steps[-1]:
+            kept.append(step)
+        lost.discard(step.granted_job)
+    return kept
 
 
 def _with_plain_images(step: Step) -> Step:

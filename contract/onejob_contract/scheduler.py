@@ -21,6 +21,7 @@ from dataclasses import dataclass
 
 from onejob_contract.catalogue import requirements
 from onejob_contract.checks import Cost, Proof
+from onejob_contract.documented import FAILURES
 from onejob_contract.findings import (
     HealFailed,
     Interrupted,
@@ -30,7 +31,7 @@ from onejob_contract.findings import (
     Violation,
 )
 from onejob_contract.iut import Budget, Iut
-from onejob_contract.replay import confirm, related
+from onejob_contract.replay import confirm, fails_for_its_input, related
 from onejob_contract.run import STRETCH, Run
 from onejob_contract.verdict import CheckResult, Ending
 
@@ -178,6 +179,9 @@ class Scheduler:
                 if self._may_be_bad_luck(violation):
                     reason = f"one request was not answered ({violation.actual}), its replay was"
                     continue
+                if self._may_be_out_of_order(violation, iut, task):
+                    reason = f"the server said that something behind it failed: {violation.actual}"
+                    continue
                 run.report(violation)
                 return ended(Ending.VIOLATED, str(violation), violation.requirement)
             except Unobservable as unobservable:
@@ -228,6 +232,19 @@ class Scheduler:
         self._run.unanswered.append(violation)
         is_first = len(self._run.unanswered) == 1
         return is_first or self._run.client.was_crowded(violation.steps[-1].exchange)
+
+    def _may_be_out_of_order(self, violation: Violation, iut: Iut, task: Task) -> bool:
+        """Whether a publish failed in a documented way, and not for what it asked.
+
+        A server whose database or broker is down may say so to any publish (reading, 1).
+        """
+        says_so = bool(violation.steps) and violation.steps[-1].answer in FAILURES
+        if not says_so or task.proof.breaks_the_server:
+            return False
+        try:
+            return not fails_for_its_input(violation, iut)
+        except (Violation, Unobservable, Interrupted, TargetGone):
+            return True
 
     def _budget(self, task: Task, *, brief: bool) -> Budget:
         """A fair share of the time that is left; a slow server gets more of it in all."""

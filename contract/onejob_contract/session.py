@@ -159,6 +159,8 @@ class Session:
                 yield task, result
         finally:
             self.seconds = run.elapsed
+            if self.client.failed:
+                run.measured["publishes that failed as documented"] = str(len(self.client.failed))
             self._complete_unfinished(run, run.profile.seconds * _SHARE_FOR_CLEANING)
             self.client.close()
 

@@ -114,7 +114,8 @@ class Exchange:
     """A request and what came back. Times are `time.monotonic_ns()`.
 
     `invoked_ns` is stamped before the first byte is sent, `released_ns` before the last one, and
-    `returned_ns` after the last byte of the answer was read (or when we stopped waiting).
+    `returned_ns` after the last byte of the answer was read (or when we stopped waiting). `after`
+    is the request before it on the same connection, as `GET /health`; empty if it was the first.
     """
 
     request: Request
@@ -124,6 +125,7 @@ class Exchange:
     invoked_ns: int
     released_ns: int
     returned_ns: int
+    after: str = ""
 
 
 class WireError(Exception):
@@ -150,7 +152,7 @@ class Connection:
         self.is_reused = False
         self._answered = False
         self.last_used = time.monotonic()
-        self.last_request = "nothing"
+        self.last_request = ""
         try:
             raw = socket.create_connection(
                 (origin.host, origin.port), timeout=max(0.001, deadline - time.monotonic())

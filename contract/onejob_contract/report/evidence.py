@@ -45,11 +45,21 @@ def explain_violation(violation: Violation, origin: Origin) -> str:
             for number, step in enumerate(steps)
         ]
         lines.append(f"  in the server's log: {REQUEST_ID}: {request_id(steps[-1])}")
+        if _needs_connection(violation):
+            kept_from = steps[-1].exchange.after
+            lines.append(f"  connection: kept from {kept_from} (curl opens a new one each time)")
         lines.append("  to repeat the last request:" if len(steps) == 1 else "  to repeat:")
         again = shell_lines(steps, origin)
         files = dict.fromkeys(line for one in again for line in one.files)
         lines += [f"    {line}" for line in (*files, *(one.command for one in again))]
     return "\n".join(lines)
+
+
+def _needs_connection(violation: Violation) -> bool:
+    """Whether the last answer may be wrong for what came before it on the same connection."""
+    last = violation.steps[-1]
+    alone = violation.replayed == (1, 1) and len(violation.steps) == 1
+    return bool(last.exchange.after) and last.answer is None and not alone
 
 
 def mention(violation: Violation, like: str) -> str:

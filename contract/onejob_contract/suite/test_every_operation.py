@@ -5,6 +5,7 @@ from random import Random
 
 from onejob_contract.checks import Cost, proves
 from onejob_contract.documented import Answer, Call
+from onejob_contract.findings import Violation
 from onejob_contract.iut import Iut
 from onejob_contract.wire import Request
 
@@ -71,8 +72,12 @@ def test_no_answer_is_followed_by_another(iut: Iut) -> None:
         iut.publish(iut.active_job().session)
         iut.health()
     for request, said in iut.run.client.out_of_turn[:1]:
-        iut.must_be_true(
-            holds=False, expected=f"nothing after the answer to {request}", actual=repr(said[:200])
+        raise Violation(
+            iut.requirement,
+            f"nothing on its connection after the answer to {request}",
+            repr(said[:200]),
+            replayable=False,
+            note="a body that is left unread is taken for the next request on its connection",
         )
 
 

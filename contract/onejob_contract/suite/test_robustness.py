@@ -88,7 +88,8 @@ def test_strange_forms_are_refused_politely(iut: Iut) -> None:
         if not malformed.hostile:
             _publish_malformed(iut, malformed).must_be_harmless()
     iut.outside(Request("POST", "/publish")).must_be_harmless()
-    iut.outside(Request("POST", "/publish", JSON, b'{"sessionId": "a"}')).must_be_harmless()
+    for body in (b'{"sessionId": "a"}', b'["sessionId"]', b"null", b"17", b"{"):
+        iut.outside(Request("POST", "/publish", JSON, body)).must_be_harmless()
     iut.health().is_arranged(Answer.HEALTHY)
 
 
@@ -170,6 +171,9 @@ def test_unknown_routes_and_methods_are_refused_politely(iut: Iut) -> None:
         ("DELETE", "/status/x"),
         ("POST", "/status/x"),
         ("PATCH", "/status/x"),
+        ("HEAD", "/status/x"),
+        ("HEAD", "/health"),
+        ("HEAD", "/publish"),
         ("OPTIONS", "/publish"),
     ):
         seen = iut.outside(Request(method, target))
@@ -206,7 +210,7 @@ def test_refused_requests_change_no_session_and_no_job(iut: Iut) -> None:
     iut.each(OTHER_WAYS, lambda way: _survives_way(iut, way))
     job = iut.active_job()
     head = Request("HEAD", f"/status/{quote(job.id, safe='')}")
-    iut.must_survive(lambda _job: iut.outside(head), job)
+    iut.must_survive(lambda _job: iut.outside(head).must_be_harmless(), job)
     for method in ("DELETE", "PUT", "POST"):
         job = iut.active_job()
         request = Request(method, f"/status/{quote(job.id, safe='')}")
