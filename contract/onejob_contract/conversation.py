@@ -29,7 +29,7 @@ from onejob_fixtures.names import SessionStem
 TRACE_LIMIT: Final = 400
 _SILENT_TIMEOUTS: Final = 3
 _GRACE_TIMEOUTS: Final = 2
-_WIDTH: Final = 12
+_WIDTH: Final = 16
 _SLOWER: Final = 3
 _GRACE_S: Final = 2.0
 _NO_TIME: Final = "there was no time for it; a longer --profile has more"

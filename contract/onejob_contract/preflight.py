@@ -267,8 +267,10 @@ def _room(client: Client) -> int:
     except WireError:
         pass
     for connection in held:
-        with suppress(WireError), closing(connection):
+        with suppress(WireError):
             connection.send_tail(deadline)
+    for connection in held:
+        with suppress(WireError), closing(connection):
             connection.receive(deadline)
     return MANY if len(held) == _MOST_HELD else max(1, len(held) - 1)
 

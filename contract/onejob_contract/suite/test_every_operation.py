@@ -68,9 +68,12 @@ def test_every_documented_answer_is_json(iut: Iut) -> None:
 @proves("RESPONSE-JSON", cost=Cost.LAST)
 def test_no_answer_is_followed_by_another(iut: Iut) -> None:
     """A refused upload that was left unread would be taken for the next request of its client."""
-    for _ in range(5):
+
+    def uses_a_connection(_: int) -> None:
         iut.publish(iut.active_job().session)
         iut.health()
+
+    iut.each(range(5), uses_a_connection)
     for request, said in iut.run.client.out_of_turn[:1]:
         raise Violation(
             iut.requirement,

@@ -281,10 +281,22 @@ def test_different_session_ids_are_different_sessions(iut: Iut) -> None:
             iut.complete(one)
             iut.must_hold(again)
             iut.complete(again)
-            iut.must_grant(second)
-            iut.must_grant(first)
 
     iut.each(CONFUSABLE_PAIRS.values(), are_two)
+
+
+@proves("LOCK-PER-SESSION")
+def test_a_piece_of_an_active_session_is_another_session(iut: Iut) -> None:
+    """While a session is active, its beginning, its end and its middle are free."""
+    whole, piece = iut.new_session(), iut.new_session()
+    for longer, shorter in (
+        (f"{whole}-and-more", whole),
+        (f"more-and-{piece}", piece),
+        (f"a-{iut.nonce()}-b", ""),
+    ):
+        job = iut.must_grant(longer)
+        iut.must_grant(shorter or longer[2:-2])
+        iut.must_hold(job)
 
 
 @proves("LOCK-PER-SESSION", cost=Cost.VOLUME)
