@@ -76,8 +76,8 @@ class Judging:
                     "RESPONSE-JSON",
                     "media type application/json",
                     reading.actual,
-                    (step,),
-                    replayable=False,
+                    self._until(step),
+                    allowed=frozenset({reading.answer}),
                 )
             )
         if reading.answer in allowed:

@@ -14,7 +14,7 @@ from typing import Final
 
 from onejob_contract.client import REQUEST_ID, Step
 from onejob_contract.wire import Origin, Request
-from onejob_fixtures.forms import Form, Part, decode
+from onejob_fixtures.forms import Form, Part, decode, is_ordinary
 
 _CURL: Final = ("curl", "-sS", "-i", "-m", "10", "-w", r"\n")
 _INLINE_BYTES: Final = 6_000
@@ -124,7 +124,8 @@ def _parts_as_curl_writes_them(request: Request) -> Sequence[Part] | None:
         return None
     form = Form(request.body, dict(request.headers).get("Content-Type", ""))
     parts = decode(form) or ()
-    return parts if parts and all(map(_is_simple, parts)) else None
+    simple = bool(parts) and is_ordinary(form) and all(map(_is_simple, parts))
+    return parts if simple else None
 
 
 def _is_simple(part: Part) -> bool:

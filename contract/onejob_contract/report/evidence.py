@@ -19,6 +19,7 @@ from onejob_contract.wire import Origin, Request
 from onejob_fixtures.forms import Form, decode
 
 SHOWN_STEPS: Final = 12
+_KEPT_STEPS: Final = 120
 
 
 def explain_violation(violation: Violation, origin: Origin) -> str:
@@ -102,6 +103,8 @@ def how_often(violation: Violation) -> str:
     shown, tried = violation.replayed
     if shown == tried:
         again = "shown again by the requests below"
+        if len(violation.steps) > SHOWN_STEPS:
+            again = f"shown again by {len(violation.steps)} requests, which report.json lists"
     else:
         again = f"intermittent: {shown} of {tried} replays showed it again"
         if not shown:
@@ -111,7 +114,7 @@ def how_often(violation: Violation) -> str:
 
 def as_json(violation: Violation, origin: Origin) -> dict[str, Any]:
     """A violation for report.json."""
-    steps = violation.steps[-SHOWN_STEPS:]
+    steps = violation.steps[-_KEPT_STEPS:]
     return {
         "expected": violation.expected,
         "actual": violation.actual,
@@ -131,7 +134,7 @@ def as_json(violation: Violation, origin: Origin) -> dict[str, Any]:
             )
         ],
         "picture": violation.picture,
-        "steps_left_out": max(0, len(violation.steps) - SHOWN_STEPS),
+        "steps_left_out": len(violation.steps) - len(steps),
     }
 
 
@@ -156,6 +159,14 @@ def _when(steps: Sequence[Step], number: int) -> str:
 
 
 def _form_in_words(request: Request, content_type: str) -> str:
+    parts = decode(Form(request.body, content_type))
+    if parts is not None:
+        return " ".join(
+            _field(part.name, part.content.decode("utf-8", "replace"))
+            if part.filename is None
+            else _file(part.name, part.filename, part.media_type, len(part.content))
+            for part in parts
+        )
     environ = {
         "REQUEST_METHOD": "POST",
         "CONTENT_TYPE": content_type,
@@ -166,17 +177,20 @@ def _form_in_words(request: Request, content_type: str) -> str:
         _, fields, files = parse_form_data(environ, stream_factory=_in_memory, silent=True)
     except (ValueError, LookupError):
         return f"({len(request.body)} bytes that are no form)"
-    words = [f"{name}={_shortened(value, 140)!r}" for name, value in fields.items(multi=True)]
+    words = [_field(name, value) for name, value in fields.items(multi=True)]
     for name, file in files.items(multi=True):
-        size = len(file.read())
-        words.append(
-            f"{name}=@{_shortened(file.filename or '', 60)!r} ({file.content_type}, {size} bytes)"
-        )
+        words.append(_file(name, file.filename or "", file.content_type, len(file.read())))
     if not words:
         return f"({len(request.body)} bytes, no fields)"
-    if decode(Form(request.body, content_type)) is None:
-        words.append(f"(as a lenient parser reads these {len(request.body)} bytes; see curl)")
-    return " ".join(words)
+    return f"{' '.join(words)} (as a lenient parser reads {len(request.body)} bytes; see curl)"
+
+
+def _field(name: str, value: str) -> str:
+    return f"{name}={_shortened(value, 140)!r}"
+
+
+def _file(name: str, filename: str, media_type: str | None, size: int) -> str:
+    return f"{name}=@{_shortened(filename, 60)!r} ({media_type}, {size} bytes)"
 
 
 def _in_memory(*_: object, **__: object) -> BytesIO:

@@ -7,7 +7,7 @@ from onejob_contract.client import publish_request
 from onejob_contract.documented import Answer
 from onejob_contract.findings import NotApplicable, Violation
 from onejob_contract.iut import Iut, Job
-from onejob_fixtures.forms import Part, publish_parts
+from onejob_fixtures.forms import BOUNDARIES, Part, encode, publish_parts
 from onejob_fixtures.images import IN_CONTRACT, small_jpeg, small_png
 from onejob_fixtures.names import FILE_NAMES, SESSION_STEMS, SessionStem
 
@@ -52,14 +52,24 @@ def test_every_new_session_is_granted_a_job_of_its_own(iut: Iut) -> None:
         iut.status(job).is_arranged(Answer.PROCESSING, *done)
 
 
-@proves("PUBLISH-ANY-FIELD-ORDER")
+@proves("PUBLISH-ACCEPTED")
+def test_forms_are_accepted_as_clients_of_every_kind_write_them(iut: Iut) -> None:
+    """With the boundaries of browsers, of curl, of Python, and of what people use by hand."""
+    for boundary in BOUNDARIES.values():
+        session = iut.new_session()
+        iut.publish(session, encode(iut.parts(session), boundary)).must_be(Answer.GRANTED)
+
+
+@proves("PUBLISH-ANY-FIELD-ORDER", "LOCK-ONE-ACTIVE-JOB")
 def test_the_order_of_the_fields_does_not_matter(iut: Iut) -> None:
     """All six orders of the three fields; each job then behaves like any other."""
     for order in permutations(range(3)):
         session = iut.new_session()
         parts = iut.parts(session)
         shuffled = [parts[index] for index in order]
+        iut.requirement = "PUBLISH-ANY-FIELD-ORDER"
         iut.publish_parts(session, shuffled).must_be(Answer.GRANTED)
+        iut.requirement = "LOCK-ONE-ACTIVE-JOB"
         iut.sees_busy(session)
 
 
