@@ -278,15 +278,16 @@ class Conversation:
         who = [self.client_name(number) for number in range(len(racers))]
         exchanges = rendezvous(client, [(racer.request, who[i]) for i, racer in enumerate(racers)])
         log.add(exchanges, client)
-        steps = []
-        for racer, exchange, name in zip(racers, exchanges, who, strict=True):
-            if racer.url is not None:
-                self.run.reported_urls.add(racer.url)
-            step = client.recorded(
+        # All of them stand in the history before anything is made of one.
+        self.run.reported_urls.update(racer.url for racer in racers if racer.url is not None)
+        steps = [
+            client.recorded(
                 racer.call, exchange, name, session=racer.session, job=racer.job, url=racer.url
             )
+            for racer, exchange, name in zip(racers, exchanges, who, strict=True)
+        ]
+        for racer, step in zip(racers, steps, strict=True):
             self._note(step)
-            steps.append(step)
             self._granted(step, racer.session)
             if step.answer is Answer.UPDATED and racer.job is not None and racer.url is not None:
                 self._reported[racer.job] = racer.url

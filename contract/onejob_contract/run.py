@@ -45,7 +45,7 @@ class Surroundings:
     """What was found out before the checks begin.
 
     `latency_s` is the median answer time; `pace_s` the mean over requests of every kind but the
-    slowest, which may have been a cold start.
+    slowest of those that came first, which may have been a cold start.
     """
 
     latency_s: float

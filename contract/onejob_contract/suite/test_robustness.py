@@ -115,7 +115,7 @@ def test_input_made_to_break_parsers_is_refused_politely(iut: Iut) -> None:
     iut.health().is_arranged(Answer.HEALTHY)
 
 
-@proves("ROBUST-UPLOAD", cost=Cost.LIST)
+@proves("ROBUST-UPLOAD", "ROBUST-NO-STATE-CHANGE", cost=Cost.LIST)
 def test_files_that_are_no_images_are_answered_politely(iut: Iut) -> None:
     """Truncated, empty, mislabelled and random files in either place, and a large one."""
     for image in BROKEN.values():
@@ -133,6 +133,9 @@ def test_files_that_are_no_images_are_answered_politely(iut: Iut) -> None:
     seen = iut.outside(request, session)
     if seen.step.exchange.response is not None:
         seen.must_be_harmless()  # a refusal before the upload was read may cut the connection
+    if _refused(seen.step.exchange.response):
+        iut.requirement = "ROBUST-NO-STATE-CHANGE"
+        iut.must_grant(session)
     iut.health().is_arranged(Answer.HEALTHY)
 
 

@@ -13,7 +13,6 @@ from onejob_contract.iut import REPEATED, Iut, Job
 from onejob_contract.wire import Request
 from onejob_fixtures.forms import encode, publish_parts
 from onejob_fixtures.images import BROKEN, small_png
-from onejob_fixtures.names import CONFUSABLE_PAIRS, ConfusablePair, similar_stems
 
 JSON = (("Content-Type", "application/json"),)
 OTHER_CLIENTS = (
@@ -246,85 +245,6 @@ def test_a_repeated_report_of_an_older_job_leaves_the_newer_alone(iut: Iut) -> N
         iut.update(second, second_url).is_arranged(*REPEATED)
         iut.must_read(newest, url)
         iut.complete(iut.must_grant(session))
-
-
-@proves("LOCK-PER-SESSION")
-def test_sessions_do_not_block_each_other(iut: Iut) -> None:
-    """A new session is granted while others are active, whatever happened to them."""
-    jobs = [iut.must_grant(iut.new_session()) for _ in range(5)]
-    for job in jobs:
-        iut.must_hold(job)
-    iut.publish(jobs[0].session).is_arranged(Answer.BUSY)
-    jobs.append(iut.must_grant(iut.new_session()))
-    if iut.run.surroundings.update_status:
-        iut.complete(jobs[2])
-        for job in (*jobs[:2], *jobs[3:]):
-            iut.must_hold(job)
-        again = iut.must_grant(jobs[2].session)
-        iut.complete(jobs[0])
-        iut.must_hold(again)
-
-
-@proves("LOCK-PER-SESSION")
-def test_different_session_ids_are_different_sessions(iut: Iut) -> None:
-    """Pairs that careless servers confuse: each gets its own job, and keeps it."""
-
-    def are_two(pair: ConfusablePair) -> None:
-        first, second = iut.named(pair.first, pair.second)
-        one = iut.must_grant(first)
-        two = iut.must_grant(second)
-        iut.must_hold(one)
-        if iut.run.surroundings.update_status:
-            iut.complete(two)
-            iut.must_hold(one)
-            again = iut.must_grant(second)
-            iut.complete(one)
-            iut.must_hold(again)
-            iut.complete(again)
-
-    iut.each(CONFUSABLE_PAIRS.values(), are_two)
-
-
-@proves("LOCK-PER-SESSION")
-def test_a_piece_of_an_active_session_is_another_session(iut: Iut) -> None:
-    """While a session is active, its beginning, its end and its middle are free."""
-    whole, piece = iut.new_session(), iut.new_session()
-    for longer, shorter in (
-        (f"{whole}-and-more", whole),
-        (f"more-and-{piece}", piece),
-        (f"a-{iut.nonce()}-b", ""),
-    ):
-        job = iut.must_grant(longer)
-        iut.must_grant(shorter or longer[2:-2])
-        iut.must_hold(job)
-
-
-@proves("LOCK-PER-SESSION", cost=Cost.VOLUME)
-def test_one_edit_makes_another_session(iut: Iut) -> None:
-    """Random texts, each also with a letter changed, left out, doubled or moved somewhere."""
-    for _ in iut.rounds(20, 100, 1000):
-        for session in iut.named(*similar_stems(iut.random)):
-            iut.must_grant(session)
-
-
-@proves("LOCK-MANY-SESSIONS", cost=Cost.VOLUME, share=2.0)
-def test_the_lock_holds_with_many_active_sessions(iut: Iut) -> None:
-    """Many jobs are active at once; then each session is tried, the oldest first."""
-    jobs = [iut.must_grant(iut.new_session()) for _ in iut.rounds(270, 1050, 5200)]
-    iut.run.measured["sessions active at once"] = str(len(jobs))
-
-    def still_held(job: Job) -> None:
-        iut.publish(job.session).must_be(Answer.BUSY)
-
-    iut.each(jobs, still_held)
-    iut.each(jobs[:: max(1, len(jobs) // 50)], iut.must_hold)
-    if iut.run.surroundings.update_status:
-        chosen = jobs[:: max(2, len(jobs) // 60)]
-        completed = iut.each(chosen, iut.complete)
-        iut.each(completed, lambda job: iut.update(job, iut.new_url()).is_arranged(*REPEATED))
-        iut.each([job.session for job in completed], iut.must_grant)
-        sessions = {job.session for job in chosen}
-        iut.each([job for job in jobs if job.session not in sessions][-100:], still_held)
 
 
 @proves("LOCK-FREE-AFTER-REFUSAL", "LOCK-ONE-ACTIVE-JOB")
