@@ -49,6 +49,7 @@ class Job:
 class Budget:
     """How long one check may go on, in time.monotonic seconds: with more rounds, and at all.
 
+    The rounds of the quick profile are worth waiting for, on a busy machine until `enough_by`.
     A request left unanswered after `at_most` ends the run, at once where nothing else is answered
     either, else two timeouts later: its server has had its time. What goes on for as long again
     as the whole run may take is given up. A brief look has the rounds of the quick profile,
@@ -58,6 +59,7 @@ class Budget:
     until: float
     at_most: float
     brief: bool = False
+    enough_by: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,7 +177,8 @@ class Conversation:
         profile = "quick" if self._budget.brief else self.run.profile.name
         planned = {"quick": quick, "standard": standard, "thorough": thorough}[profile]
         for number in range(planned):
-            if number and (time.monotonic() > self._budget.until or self.run.stop.is_set()):
+            until = max(self._budget.until, self._budget.enough_by if number < quick else 0.0)
+            if number and (time.monotonic() > until or self.run.stop.is_set()):
                 self.run.cut_short[self.check] = f"{number} of {planned} rounds"
                 return
             yield number

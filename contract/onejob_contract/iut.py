@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Collection, Sequence
+from itertools import takewhile
 from typing import Final
 
-from onejob_contract.client import REQUEST_ID
+from onejob_contract.client import REQUEST_ID, Step
 from onejob_contract.conversation import Budget, Conversation, Job, Racer, Seen
 from onejob_contract.documented import Answer
 from onejob_contract.findings import Unobservable, Violation
@@ -20,7 +21,9 @@ from onejob_contract.run import STRETCH
 
 _CONTROLLED_ROUNDS: Final = 12
 _IN_LINE: Final = 20
+_EVENT_STEPS: Final = 8
 _LONG_ID: Final = 20
+_LONG_TEXT: Final = 100
 _BRIEFLY_S: Final = 1.0
 
 __all__ = ["REPEATED", "Budget", "Iut", "Job", "Racer", "Seen"]
@@ -124,6 +127,7 @@ class Iut(Conversation):
             f"image_url {read!r}",
             self.trace,
             allowed=frozenset({Answer.COMPLETED}),
+            note=_where_they_differ(url, read),
         )
         if is_foreign and self.run.may_have_worker and self._finds_a_worker():
             raise Unobservable("the server's own worker finished the job first", again=True)
@@ -153,8 +157,9 @@ class Iut(Conversation):
                 "the job stays active",
                 f"the job ended {_CONTROLLED_ROUNDS} times of {_CONTROLLED_ROUNDS}, an older job "
                 "that was left alone never did",
-                self.trace[-6:],
+                [step for step in self.trace[-_EVENT_STEPS:] if not _is_about(step, control)],
                 replayable=False,
+                note="shown is the last time",
             ) from None
 
     def must_complete_by_itself(self, job: Job) -> None:
@@ -262,3 +267,19 @@ class Iut(Conversation):
 
     def _job_of(self, seen: Seen, session: str) -> Job:
         return Job(seen.step.granted_job or "", session)
+
+
+def _is_about(step: Step, job: Job) -> bool:
+    return step.session == job.session or step.job == job.id
+
+
+def _where_they_differ(one: str, other: str) -> str:
+    """A hint for texts that are too long to compare by eye."""
+    if min(len(one), len(other)) < _LONG_TEXT:
+        return ""
+    pairs = zip(one, other, strict=False)
+    alike = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
+    return (
+        f"they are alike for {alike} characters; then {one[alike : alike + 20]!r} was expected, "
+        f"and {other[alike : alike + 20]!r} came"
+    )

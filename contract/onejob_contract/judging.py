@@ -89,6 +89,12 @@ class Judging:
         base = "PUBLISH-BUSY" if misspelt else BASE[min(allowed)]
         if allowed == REPEATED:
             base = "UPDATE-REPEATED"
+        if (
+            step.call is Call.STATUS
+            and reading.answer is None
+            and (blame or "").startswith("LOCK-")
+        ):
+            blame = None  # the lock may be as it should; how its job is told of is not
         if allowed == {Answer.BUSY} and reading.answer is Answer.GRANTED:
             base = "LOCK-ONE-ACTIVE-JOB"
         violation = Violation(

@@ -24,10 +24,32 @@ class Places:
         self._taken = 0
         self._changed = threading.Condition()
         self._groups = threading.Lock()
+        self._alone: int | None = None
+
+    @contextmanager
+    def alone(self, patience_s: float) -> Iterator[bool]:
+        """Keep every other thread from sending during the body.
+
+        Yields False, and keeps nobody, if what is on its way does not end within `patience_s`.
+        """
+        with self._groups:
+            with self._changed:
+                quiet = self._changed.wait_for(lambda: self._taken == 0, patience_s)
+            if quiet:
+                self._alone = threading.get_ident()
+                try:
+                    yield True
+                finally:
+                    self._alone = None
+        if not quiet:
+            yield False
 
     @contextmanager
     def taken(self, wanted: int = 1) -> Iterator[None]:
         """Hold places for the body; waits until they are free. At most `number` are wanted."""
+        if self._alone == threading.get_ident():
+            yield
+            return
         with self._groups, self._changed:
             self._changed.wait_for(lambda: self._taken + wanted <= self.number)
             self._taken += wanted

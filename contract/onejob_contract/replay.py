@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 from urllib.parse import quote
 
-from onejob_contract.client import Step, operation_of, publish_request
+from onejob_contract.client import REQUEST_ID, Step, operation_of, publish_request
 from onejob_contract.documented import Answer, Call
 from onejob_contract.findings import Violation
 from onejob_contract.iut import Iut
@@ -29,6 +29,7 @@ _STATELESS: Final = frozenset(
     {Answer.MISSING_SESSION, Answer.MISSING_IMAGE, Answer.MISSING_FIELD, Answer.HEALTHY}
 )
 _CONTROLS: Final = 6
+_QUIET_S: Final = 1.0
 _UNIQUE: Final = "PUBLISH-JOB-ID-UNIQUE"
 _MEDIA_TYPE: Final = "RESPONSE-JSON"
 _FIELDS: Final = ["image1", "image2", "sessionId"]
@@ -48,6 +49,8 @@ def confirm(violation: Violation, iut: Iut, seconds: float) -> Violation:
         if shown is None:
             continue
         shortest = _shortened(steps, shown, violation, iut, deadline)
+        if not _shows_in_quiet(shortest, violation, iut):
+            violation.note = "shown again only while other checks were at work"
         last = shortest.steps[-1]
         violation.steps = shortest.steps
         violation.expected = _renamed(violation.expected, shortest.names, iut)
@@ -72,6 +75,12 @@ def confirm(violation: Violation, iut: Iut, seconds: float) -> Violation:
     return violation
 
 
+def _shows_in_quiet(shown: _Shown, violation: Violation, iut: Iut) -> bool:
+    """Whether the steps show it while nobody else of this run asks anything."""
+    with iut.run.client.places.alone(_QUIET_S) as is_quiet:
+        return not is_quiet or _replay(shown.kept, violation, iut) is not None
+
+
 def fails_for_its_input(violation: Violation, iut: Iut) -> bool:
     """Whether it fails whenever it is shown again, and plain publishes in between never do."""
     return violation.replayed == (1, 1) and all(
@@ -83,10 +92,14 @@ def fails_for_its_input(violation: Violation, iut: Iut) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class _Shown:
-    """Steps that show a violation again, with the nonces that stand for the first ones."""
+    """Steps that show a violation again, with the nonces that stand for the first ones.
+
+    `kept` are the steps of the first time, which were sent again.
+    """
 
     steps: tuple[Step, ...]
     names: dict[str, str]
+    kept: tuple[Step, ...]
 
 
 def related(steps: Sequence[Step]) -> tuple[Step, ...]:
@@ -147,11 +160,26 @@ def _plain(steps: Sequence[Step], violation: Violation, iut: Iut) -> _Shown | No
     return _replay(plain, violation, iut) if plain != list(steps) else None
 
 
+def _names(step: Step, job: str) -> bool:
+    """Whether a step asks about a job, or about an id that is made of the job's."""
+    if step.job == job:
+        return True
+    if len(job) < _SHORTEST_TELLING_ID:
+        return False
+    request = step.exchange.request
+    piece = step.job is not None and len(step.job) >= _SHORTEST_TELLING_ID and step.job in job
+    return piece or quote(job, safe="") in request.target or _in_json(job) in request.body
+
+
 def _consistent(steps: Sequence[Step], chosen: Sequence[Step]) -> list[Step]:
     """The chosen steps, and the grants of the jobs that they name."""
-    named = {step.job for step in chosen}
     ids = {id(step) for step in chosen}
-    return [s for s in steps if id(s) in ids or (s.granted_job and s.granted_job in named)]
+    return [
+        step
+        for step in steps
+        if id(step) in ids
+        or (step.granted_job and any(_names(one, step.granted_job) for one in chosen))
+    ]
 
 
 def _without_the_lost(steps: Sequence[Step], violation: Violation) -> list[Step]:
@@ -159,7 +187,7 @@ def _without_the_lost(steps: Sequence[Step], violation: Violation) -> list[Step]
     lost = {s.granted_job for s in violation.steps if s.granted_job}
     kept = []
     for step in steps:
-        if step.job not in lost or step is steps[-1]:
+        if step is steps[-1] or not any(_names(step, job) for job in lost):
             kept.append(step)
         lost.discard(step.granted_job)
     return kept
@@ -196,7 +224,7 @@ def _replay(steps: Sequence[Step], violation: Violation, iut: Iut) -> _Shown | N
     wrong = repeated = False
     granted = {s.granted_job for s in violation.steps if s.granted_job}
     for old in steps:
-        if old.job in granted - jobs.keys():
+        if any(_names(old, job) for job in granted - jobs.keys()):
             return None  # a job of the first time, whose publish was left out
         new = _send(old, names, jobs, iut)
         if new.exchange.response is None and old.exchange.response is not None:
@@ -223,7 +251,7 @@ def _replay(steps: Sequence[Step], violation: Violation, iut: Iut) -> _Shown | N
         shows = repeated
     if violation.requirement == _MEDIA_TYPE:
         shows = not last.reading.json_type
-    return _Shown(tuple(done), names) if shows else None
+    return _Shown(tuple(done), names, tuple(steps)) if shows else None
 
 
 def _alike(new: Step, old: Step) -> bool:
@@ -269,21 +297,28 @@ def _renamed_request(
                 target = target.removesuffix(before) + after
             for spelt, spelt_now in spellings.items():
                 body = body.replace(b'"%s"' % spelt, b'"%s"' % spelt_now)
+    if step.job is not None and (job := _with_jobs(step.job, jobs)) != step.job:
+        target = target.replace(quote(step.job, safe=""), quote(job, safe=""))
+        body = body.replace(_in_json(step.job), _in_json(job))
     if step.session is not None and session is not None:
         body = body.replace(_as_part(step.session), _as_part(session))
     body = _renamed(body.decode("latin-1"), names, iut).encode("latin-1")
-    ours = {name.lower() for name, _ in iut.run.target.headers} | {"x-onejob-request", "connection"}
+    ours = {name.lower() for name, _ in iut.run.target.headers} | {REQUEST_ID.lower()}
+    if not iut.run.client.keep_alive:
+        ours.add("connection")
     headers = tuple((n, v) for n, v in request.headers if n.lower() not in ours)
     return Request(request.method, _renamed(target, names, iut), headers, body)
 
 
 def _with_jobs(text: str, jobs: dict[str, str]) -> str:
-    """The job id of this time, also where it is only a piece of the text."""
+    """The job id of this time, also where it is a piece of the text, or the text a piece of it."""
     if text in jobs:
         return jobs[text]
     for old, new in jobs.items():
         if len(old) >= _SHORTEST_TELLING_ID:
             text = text.replace(old, new)
+        if len(text) >= _SHORTEST_TELLING_ID and old.startswith(text) and len(old) == len(new):
+            text = new[: len(text)]
     return text
 
 

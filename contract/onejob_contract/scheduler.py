@@ -43,6 +43,7 @@ _LATENCY_OF_A_LANE_S = 0.003
 _BRIEF_LOOK_S = 0.3
 _WORTH_A_BRIEF_LOOK = 4
 _KEPT_FOR_THE_END_S = 0.4
+_WORTH_WAITING = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -263,7 +264,8 @@ class Scheduler:
             self._volume_left -= 1
         left = run.started + run.profile.seconds - _KEPT_FOR_THE_END_S - now
         share = min(1.0, task.proof.share / max(1, waiting_turns)) * left
-        return Budget(now + max(_SMALLEST_SLICE_S, share), at_most)
+        enough_by = 0.0 if run.is_slow else run.started + run.profile.seconds * _WORTH_WAITING
+        return Budget(now + max(_SMALLEST_SLICE_S, share), at_most, enough_by=enough_by)
 
 
 def _decides(violation: Violation) -> bool:

@@ -172,3 +172,53 @@ def test_a_pair_whose_nonce_is_written_as_digits_is_shown_again() -> None:
         confirmed = confirm(found.value, iut, seconds=5.0)
         session.client.close()
     assert confirmed.replayed == (1, 1)
+
+
+def test_while_one_thread_is_alone_nobody_else_sends() -> None:
+    places, order = Places(), []
+    entered = threading.Event()
+
+    def other() -> None:
+        entered.set()
+        with places.taken():
+            order.append("the other came")
+
+    thread = threading.Thread(target=other)
+    with places.alone(5.0) as is_quiet:
+        assert is_quiet
+        thread.start()
+        assert entered.wait(5)
+        with places.taken():
+            order.append("the one alone came")
+    thread.join(5)
+    assert order == ["the one alone came", "the other came"]
+
+
+def test_who_wants_to_be_alone_does_not_wait_for_a_server_that_hangs() -> None:
+    places = Places()
+    with places.taken():
+        waiting = threading.Thread(target=lambda: quiet.append(_is_alone(places)))
+        quiet: list[bool] = []
+        waiting.start()
+        waiting.join(5)
+        assert quiet == [False]
+    assert _is_alone(places)
+
+
+def _is_alone(places: Places) -> bool:
+    with places.alone(0.05) as is_quiet:
+        return is_quiet
+
+
+def test_a_race_that_runs_out_of_time_is_in_the_history_as_a_whole() -> None:
+    with running("correct") as url:
+        session = session_on(url)
+        long_ago = time.monotonic() - 3600
+        iut = Iut(session.run_state, "a check", 0, "LOCK-RACE", Budget(long_ago, long_ago))
+        name = iut.new_session()
+        racer = Racer(Call.PUBLISH, publish_request(iut.form(name)), session=name)
+        with pytest.raises(Unobservable, match="a longer --profile"):
+            iut.race([racer] * 3, RaceLog("a race"))
+        outcomes = [op.outcome for op in session.client.history if op.session == name]
+        session.client.close()
+    assert sorted(outcomes) == sorted([Outcome.GRANTED, Outcome.BUSY, Outcome.BUSY])

@@ -4,6 +4,7 @@ import math
 import re
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import pytest
 from kit import judged, plain_tasks
@@ -19,7 +20,7 @@ from onejob_contract.scheduler import ATTEMPTS, Scheduler, Task
 from onejob_contract.session import Options, Session
 from onejob_contract.target import Target, WorkerMode
 from onejob_contract.verdict import CheckResult, Ending, Exit
-from onejob_contract.wire import Origin
+from onejob_contract.wire import Origin, Request
 from onejob_fixtures.servers import running
 
 
@@ -248,6 +249,37 @@ def test_a_grant_of_long_ago_is_part_of_what_is_shown(session: Session) -> None:
     first, *_, last = violation.steps
     assert first.answer is Answer.GRANTED
     assert (first.session, last.answer) == (last.session, Answer.BUSY)
+
+
+def test_a_busy_machine_has_time_for_the_rounds_of_the_quick_profile(session: Session) -> None:
+    session.run_state.profile = PROFILES["standard"]
+    for enough_by, done in ((0.0, 1), (math.inf, 5)):
+        budget = Budget(0.0, math.inf, enough_by=enough_by)
+        iut = Iut(session.run_state, "a check", 0, "PUBLISH-BUSY", budget)
+        assert len(list(iut.rounds(5, 50, 500))) == done
+
+
+def test_what_takes_other_checks_at_work_is_told_so(
+    session: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A replay in quiet gets the right answer, the ones before did not."""
+
+    def body(iut: Iut) -> None:
+        iut.publish_parts("", iut.parts("")[1:]).must_be(Answer.MISSING_IMAGE)
+
+    violation, iut = violation_of(session, body)
+    alone, send = session.client.places.alone, session.client.send
+
+    @contextmanager
+    def alone_and_right(patience_s: float) -> Iterator[bool]:
+        with alone(patience_s) as is_quiet, monkeypatch.context() as patch:
+            patch.setattr(session.client, "send", lambda _, who: send(Request("GET", "/"), who))
+            yield is_quiet
+
+    monkeypatch.setattr(session.client.places, "alone", alone_and_right)
+    confirmed = confirm(violation, iut, seconds=5.0)
+    assert confirmed.replayed == (1, 1)
+    assert confirmed.note == "shown again only while other checks were at work"
 
 
 def sessions_of(session: Session) -> list[tuple[str, str]]:

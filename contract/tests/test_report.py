@@ -7,6 +7,7 @@ import re
 import shlex
 import subprocess
 from base64 import b64encode
+from dataclasses import replace
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -17,8 +18,10 @@ import pytest
 from kit import judged
 from rich.console import Console
 
+from onejob_contract.findings import Violation
 from onejob_contract.report.curl import curl
 from onejob_contract.report.document import document
+from onejob_contract.report.evidence import explain_violation
 from onejob_contract.report.files import write_report
 from onejob_contract.report.html import page
 from onejob_contract.report.junit import junit
@@ -148,6 +151,23 @@ def test_waits_and_races_are_pasted_as_they_were(tmp_path: Path) -> None:
             check=True,
         )
         assert pasted.stdout.count("HTTP/1.1 ") == len(steps)
+
+
+def test_what_was_sent_again_and_again_is_told_once_as_a_loop(broken_server: Session) -> None:
+    """Forty refusals in a row between a grant and the answer that was wrong."""
+    (violation,) = broken_server.run_state.violations
+    granted, refused = violation.steps
+    end_ns = refused.exchange.returned_ns
+    row = [
+        replace(refused, exchange=replace(refused.exchange, invoked_ns=ns, returned_ns=ns))
+        for ns in range(end_ns, end_ns + 40)
+    ]
+    told = explain_violation(
+        Violation("PUBLISH-BUSY", "x", "y", (granted, *row)), Origin.parse("http://a")
+    )
+    assert "2. 40 times: POST /publish" in told
+    assert re.search(r"for i in \$\(seq 40\); do curl .*; done", told)
+    assert told.count("curl -sS") == 2
 
 
 def test_a_body_that_shrinks_well_is_packed_into_its_line(tmp_path: Path) -> None:

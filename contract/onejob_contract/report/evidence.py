@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from io import BytesIO
+from itertools import groupby
 from typing import Any, Final
 from urllib.parse import unquote
 
@@ -35,25 +36,34 @@ def explain_violation(violation: Violation, origin: Origin) -> str:
         lines.append(f"  seen:     {how_often(violation)}")
     if violation.note:
         lines.append(f"  note:     {violation.note}")
-    steps = violation.steps[-SHOWN_STEPS:]
-    if steps:
-        left_out = len(violation.steps) - len(steps)
-        lines.append(
-            f"  requests{f' (the last {len(steps)}; {left_out} before)' if left_out else ''}:"
-        )
-        lines += [
-            f"    {number + 1}. {_when(steps, number)}{tell(step)}"
-            for number, step in enumerate(steps)
-        ]
-        lines.append(f"  in the server's log: {REQUEST_ID}: {request_id(steps[-1])}")
-        if _needs_connection(violation):
-            kept_from = steps[-1].exchange.after
-            lines.append(f"  connection: kept from {kept_from} (curl opens a new one each time)")
-        lines.append("  to repeat the last request:" if len(steps) == 1 else "  to repeat:")
-        again = shell_lines(steps, origin)
-        files = dict.fromkeys(line for one in again for line in one.files)
-        lines += [f"    {line}" for line in (*files, *(one.command for one in again))]
+    if violation.steps:
+        lines += _steps_in_words(violation, origin)
     return "\n".join(lines)
+
+
+def _steps_in_words(violation: Violation, origin: Origin) -> Iterator[str]:
+    """The requests of a violation and the lines that send them again; repeated ones only once."""
+    steps = violation.steps
+    told = [f"{_when(steps, number)}{tell(step)}" for number, step in enumerate(steps)]
+    runs = [
+        (what, again, len(list(alike)))
+        for (what, again), alike in groupby(zip(told, shell_lines(steps, origin), strict=True))
+    ]
+    shown = runs[-SHOWN_STEPS:]
+    left_out = sum(times for _, _, times in runs[:-SHOWN_STEPS])
+    yield f"  requests{f' (the last ones; {left_out} before)' if left_out else ''}:"
+    for number, (what, _, times) in enumerate(shown, 1):
+        yield f"    {number}. {f'{times} times: ' if times > 1 else ''}{what}"
+    yield f"  in the server's log: {REQUEST_ID}: {request_id(steps[-1])}"
+    if _needs_connection(violation):
+        kept_from = steps[-1].exchange.after
+        yield f"  connection: kept from {kept_from} (curl opens a new one each time)"
+    yield "  to repeat the last request:" if len(steps) == 1 else "  to repeat:"
+    for file in dict.fromkeys(file for _, again, _ in shown for file in again.files):
+        yield f"    {file}"
+    for _, again, times in shown:
+        command = again.command
+        yield f"    for i in $(seq {times}); do {command}; done" if times > 1 else f"    {command}"
 
 
 def _needs_connection(violation: Violation) -> bool:
@@ -102,7 +112,7 @@ def how_often(violation: Violation) -> str:
         return times
     shown, tried = violation.replayed
     if shown == tried:
-        again = "shown again by the requests below"
+        again = "shown again by the requests below, sent to the server as it is now"
         if len(violation.steps) > SHOWN_STEPS:
             again = f"shown again by {len(violation.steps)} requests, which report.json lists"
     else:

@@ -141,8 +141,11 @@ def test_nobody_is_impatient_enough_to_free_a_session(iut: Iut) -> None:
     polled, wanted = iut.active_job(), iut.active_job()
     for _ in iut.rounds(120, 600, 3000):
         iut.status(polled).must_be(Answer.PROCESSING)
+        iut.requirement = "LOCK-HELD-OVER-REFUSALS"
         iut.publish(wanted.session).must_be(Answer.BUSY)
+        iut.requirement = "LOCK-HELD-OVER-POLLS"
     iut.must_hold(polled)
+    iut.requirement = "LOCK-HELD-OVER-REFUSALS"
     iut.must_hold(wanted)
 
 
