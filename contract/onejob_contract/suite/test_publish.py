@@ -1,10 +1,11 @@
 """POST /publish: what is accepted, and what each refusal says."""
 
+from dataclasses import replace
 from itertools import permutations
 
 from onejob_contract.checks import Cost, proves
 from onejob_contract.client import publish_request
-from onejob_contract.documented import Answer
+from onejob_contract.documented import Answer, Call
 from onejob_contract.findings import NotApplicable, Violation
 from onejob_contract.iut import Iut, Job
 from onejob_fixtures.forms import BOUNDARIES, Part, encode, publish_parts
@@ -54,10 +55,19 @@ def test_every_new_session_is_granted_a_job_of_its_own(iut: Iut) -> None:
 
 @proves("PUBLISH-ACCEPTED")
 def test_forms_are_accepted_as_clients_of_every_kind_write_them(iut: Iut) -> None:
-    """With the boundaries of browsers, of curl, of Python, and of what people use by hand."""
+    """The boundaries of browsers, curl and libraries; a media type for the text, as in Java."""
     for boundary in BOUNDARIES.values():
         session = iut.new_session()
         iut.publish(session, encode(iut.parts(session), boundary)).must_be(Answer.GRANTED)
+    for media_type in ("text/plain", "text/plain; charset=UTF-8"):
+        session = iut.new_session()
+        text, *images = iut.parts(session)
+        parts = (replace(text, media_type=media_type), *images)
+        iut.publish_parts(session, parts).must_be(Answer.GRANTED)
+    session = iut.new_session()
+    request = publish_request(iut.form(session))
+    expecting = replace(request, headers=(*request.headers, ("Expect", "100-continue")))
+    iut.documented(Call.PUBLISH, expecting, session).must_be(Answer.GRANTED)
 
 
 @proves("PUBLISH-ANY-FIELD-ORDER", "LOCK-ONE-ACTIVE-JOB")
