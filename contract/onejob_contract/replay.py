@@ -6,21 +6,18 @@ the job ids granted this time, and the one model says whether the last answer is
 
 from __future__ import annotations
 
-import json
-import re
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Final
-from urllib.parse import quote
 
-from onejob_contract.client import REQUEST_ID, Step, operation_of, publish_request
+from onejob_contract.client import Step, operation_of, publish_request
 from onejob_contract.documented import Answer, Call
 from onejob_contract.findings import Violation
 from onejob_contract.iut import Iut
 from onejob_contract.model import SessionState
 from onejob_contract.model import step as follow
-from onejob_contract.wire import Request
+from onejob_contract.resending import Resending, names_job
 from onejob_fixtures.forms import Form, Part, decode, encode
 from onejob_fixtures.images import IN_CONTRACT
 
@@ -33,8 +30,6 @@ _QUIET_S: Final = 1.0
 _UNIQUE: Final = "PUBLISH-JOB-ID-UNIQUE"
 _MEDIA_TYPE: Final = "RESPONSE-JSON"
 _FIELDS: Final = ["image1", "image2", "sessionId"]
-_NUMBER_OF_DIGITS: Final = 8
-_SHORTEST_TELLING_ID: Final = 8
 
 
 def confirm(violation: Violation, iut: Iut, seconds: float) -> Violation:
@@ -53,7 +48,7 @@ def confirm(violation: Violation, iut: Iut, seconds: float) -> Violation:
             violation.note = "shown again only while other checks were at work"
         last = shortest.steps[-1]
         violation.steps = shortest.steps
-        violation.expected = _renamed(violation.expected, shortest.names, iut)
+        violation.expected = shortest.names.renamed(violation.expected)
         violation.actual = last.reading.actual
         if violation.requirement == _UNIQUE:
             violation.actual, violation.note = f"jobId {last.granted_job!r} once more", ""
@@ -92,13 +87,10 @@ def fails_for_its_input(violation: Violation, iut: Iut) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class _Shown:
-    """Steps that show a violation again, with the nonces that stand for the first ones.
-
-    `kept` are the steps of the first time, which were sent again.
-    """
+    """Steps that show a violation again, and how those of the first time, `kept`, became them."""
 
     steps: tuple[Step, ...]
-    names: dict[str, str]
+    names: Resending
     kept: tuple[Step, ...]
 
 
@@ -117,7 +109,7 @@ def related(steps: Sequence[Step]) -> tuple[Step, ...]:
 def _fixed_session(steps: Sequence[Step], iut: Iut) -> str | None:
     """A session whose id is special as a whole, so that there is no other one like it."""
     for step in steps:
-        if step.session and _renamed_session(step.session, {}, iut) == step.session:
+        if step.session and Resending(iut).renamed_session(step.session) == step.session:
             return step.session
     return None
 
@@ -160,17 +152,6 @@ def _plain(steps: Sequence[Step], violation: Violation, iut: Iut) -> _Shown | No
     return _replay(plain, violation, iut) if plain != list(steps) else None
 
 
-def _names(step: Step, job: str) -> bool:
-    """Whether a step asks about a job, or about an id that is made of the job's."""
-    if step.job == job:
-        return True
-    if len(job) < _SHORTEST_TELLING_ID:
-        return False
-    request = step.exchange.request
-    piece = step.job is not None and len(step.job) >= _SHORTEST_TELLING_ID and step.job in job
-    return piece or quote(job, safe="") in request.target or _in_json(job) in request.body
-
-
 def _consistent(steps: Sequence[Step], chosen: Sequence[Step]) -> list[Step]:
     """The chosen steps, and the grants of the jobs that they name."""
     ids = {id(step) for step in chosen}
@@ -178,7 +159,7 @@ def _consistent(steps: Sequence[Step], chosen: Sequence[Step]) -> list[Step]:
         step
         for step in steps
         if id(step) in ids
-        or (step.granted_job and any(_names(one, step.granted_job) for one in chosen))
+        or (step.granted_job and any(names_job(one, step.granted_job) for one in chosen))
     ]
 
 
@@ -187,7 +168,7 @@ def _without_the_lost(steps: Sequence[Step], violation: Violation) -> list[Step]
     lost = {s.granted_job for s in violation.steps if s.granted_job}
     kept = []
     for step in steps:
-        if step is steps[-1] or not any(_names(step, job) for job in lost):
+        if step is steps[-1] or not any(names_job(step, job) for job in lost):
             kept.append(step)
         lost.discard(step.granted_job)
     return kept
@@ -216,25 +197,23 @@ def _with_plain_images(step: Step) -> Step:
 
 def _replay(steps: Sequence[Step], violation: Violation, iut: Iut) -> _Shown | None:
     """Send the steps again; the new steps if the last answer is wrong in the same way."""
-    names: dict[str, str] = {}
-    jobs: dict[str, str] = {}
+    again = Resending(iut)
     states: dict[str, frozenset[SessionState]] = {}
     session_of: dict[str, str] = {}
     done: list[Step] = []
     wrong = repeated = False
     granted = {s.granted_job for s in violation.steps if s.granted_job}
     for old in steps:
-        if any(_names(old, job) for job in granted - jobs.keys()):
+        if any(names_job(old, job) for job in granted - again.jobs.keys()):
             return None  # a job of the first time, whose publish was left out
-        new = _send(old, names, jobs, iut)
+        known = set(again.jobs.values())
+        new = again.send(old)
         if new.exchange.response is None and old.exchange.response is not None:
             return None
         done.append(new)
-        repeated = new.granted_job in jobs.values()
-        if old.granted_job and new.granted_job:
-            jobs[old.granted_job] = new.granted_job
+        repeated = new.granted_job in known
+        if new.granted_job:
             session_of[new.granted_job] = new.session or ""
-            iut.run.unfinished[new.granted_job] = new.session or ""
         session = new.session or session_of.get(new.job or "", "")
         before = states.get(session, frozenset({SessionState()}))
         operation = operation_of(new, "replay")
@@ -251,7 +230,7 @@ def _replay(steps: Sequence[Step], violation: Violation, iut: Iut) -> _Shown | N
         shows = repeated
     if violation.requirement == _MEDIA_TYPE:
         shows = not last.reading.json_type
-    return _Shown(tuple(done), names, tuple(steps)) if shows else None
+    return _Shown(tuple(done), again, tuple(steps)) if shows else None
 
 
 def _alike(new: Step, old: Step) -> bool:
@@ -261,91 +240,3 @@ def _alike(new: Step, old: Step) -> bool:
         return new.exchange.response is old.exchange.response
     same_status = new.exchange.response.status == old.exchange.response.status
     return same_status and new.reading.json_type == old.reading.json_type
-
-
-def _send(old: Step, names: dict[str, str], jobs: dict[str, str], iut: Iut) -> Step:
-    """Send a step again, written in the same way but with the names of this time."""
-    client = iut.run.client
-    session = _renamed_session(old.session, names, iut) if old.session is not None else None
-    job = _renamed(_with_jobs(old.job, jobs), names, iut) if old.job is not None else None
-    url = _renamed(old.url, names, iut) if old.url is not None else None
-    request = _renamed_request(old, session, names, jobs, iut)
-    if url is not None:
-        iut.run.reported_urls.add(url)
-    if old.call is None:
-        if session is not None:
-            iut.run.untracked_sessions.append(session)
-        return client.outside(request, iut.check, session)
-    exchange = client.send(request, iut.check)
-    return client.recorded(old.call, exchange, iut.check, session=session, job=job, url=url)
-
-
-def _renamed_request(
-    step: Step, session: str | None, names: dict[str, str], jobs: dict[str, str], iut: Iut
-) -> Request:
-    request = step.exchange.request
-    target, body = request.target, request.body
-    for old, new in jobs.items():
-        before, after = quote(old, safe=""), quote(new, safe="")
-        spellings = {old.encode(): new.encode(), _in_json(old): _in_json(new)}
-        if len(old) >= _SHORTEST_TELLING_ID:
-            target = target.replace(before, after)
-            for spelt, spelt_now in spellings.items():
-                body = body.replace(spelt, spelt_now)
-        else:
-            if target.endswith(f"/{before}"):
-                target = target.removesuffix(before) + after
-            for spelt, spelt_now in spellings.items():
-                body = body.replace(b'"%s"' % spelt, b'"%s"' % spelt_now)
-    if step.job is not None and (job := _with_jobs(step.job, jobs)) != step.job:
-        target = target.replace(quote(step.job, safe=""), quote(job, safe=""))
-        body = body.replace(_in_json(step.job), _in_json(job))
-    if step.session is not None and session is not None:
-        body = body.replace(_as_part(step.session), _as_part(session))
-    body = _renamed(body.decode("latin-1"), names, iut).encode("latin-1")
-    ours = {name.lower() for name, _ in iut.run.target.headers} | {REQUEST_ID.lower()}
-    if not iut.run.client.keep_alive:
-        ours.add("connection")
-    headers = tuple((n, v) for n, v in request.headers if n.lower() not in ours)
-    return Request(request.method, _renamed(target, names, iut), headers, body)
-
-
-def _with_jobs(text: str, jobs: dict[str, str]) -> str:
-    """The job id of this time, also where it is a piece of the text, or the text a piece of it."""
-    if text in jobs:
-        return jobs[text]
-    for old, new in jobs.items():
-        if len(old) >= _SHORTEST_TELLING_ID:
-            text = text.replace(old, new)
-        if len(text) >= _SHORTEST_TELLING_ID and old.startswith(text) and len(old) == len(new):
-            text = new[: len(text)]
-    return text
-
-
-def _renamed_session(session: str, names: dict[str, str], iut: Iut) -> str:
-    """The session id with a fresh nonce, also where that is written as digits or as one letter."""
-    if session not in iut.shapes:
-        return _renamed(session, names, iut)
-    stem, nonce = iut.shapes[session]
-    return stem.with_nonce(names.setdefault(nonce, iut.nonce()))
-
-
-def _renamed(text: str, names: dict[str, str], iut: Iut) -> str:
-    """The text with every nonce of this run replaced by a fresh one, the same for the same."""
-    fresh = set(names.values())  # what was written anew already stays
-
-    def again(found: re.Match[str]) -> str:
-        nonce = found[0]
-        return nonce if nonce in fresh else names.setdefault(nonce, iut.nonce())
-
-    pattern = re.escape(iut.run.client.token) + rf"\d{{{_NUMBER_OF_DIGITS}}}"
-    return re.sub(pattern, again, text)
-
-
-def _as_part(session: str) -> bytes:
-    """How a session id stands in a form."""
-    return f"\r\n\r\n{session}\r\n--".encode()
-
-
-def _in_json(text: str) -> bytes:
-    return json.dumps(text)[1:-1].encode()
