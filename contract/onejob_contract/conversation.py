@@ -262,12 +262,15 @@ class Conversation:
         self._granted(step, session)
         return seen
 
-    def outside(self, request: Request, session: str | None = None) -> Seen:
-        """A request outside the contract; `session` is the one it could change.
+    def outside(
+        self, request: Request, session: str | None = None, urls: Sequence[str] = ()
+    ) -> Seen:
+        """A request outside the contract; `session` is the one it could change, `urls` it reports.
 
         Whether the server takes it, and for which session, is open, so the session is left out of
         the history.
         """
+        self.run.reported_urls.update(urls)
         step = self.run.client.outside(request, self.check, session)
         if session is not None:
             self.run.untracked_sessions.append(session)

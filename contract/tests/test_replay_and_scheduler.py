@@ -219,6 +219,24 @@ def test_a_fault_that_is_always_there_is_shown_again(
     assert len(shown.steps) == steps
 
 
+def test_a_fault_is_called_what_its_shortest_requests_show() -> None:
+    """A refused publish frees the session; the polls of the check play no part in it."""
+
+    def body(iut: Iut) -> None:
+        iut.requirement = "LOCK-HELD-OVER-POLLS"
+        job = iut.active_job()
+        iut.status(job)
+        iut.publish(job.session).is_arranged(Answer.BUSY)
+        iut.publish(job.session).must_be(Answer.BUSY)
+
+    with running("refusal-frees-session") as url:
+        session = session_on(url)
+        confirmed = confirm(*violation_of(session, body), seconds=5.0)
+        session.client.close()
+    assert confirmed.requirement == "LOCK-HELD-OVER-REFUSALS"
+    assert len(confirmed.steps) == 3
+
+
 def test_a_session_that_is_fresh_only_once_is_not_called_intermittent(session: Session) -> None:
     def body(iut: Iut) -> None:
         iut.publish("only-once").must_be(Answer.BUSY)

@@ -89,7 +89,7 @@ def curl(request: Request, origin: Origin, jobs: Mapping[str, str] = _NO_JOBS) -
     url = f"{origin.scheme}://{origin.authority}{origin.prefix}{request.target}"
     if not request.body:
         return ShellLines((), _joined([*words, url], jobs))
-    if _is_plain(request.body):
+    if _is_plain(request.body, _INLINE_BYTES if _names_any(request, jobs) else _PLAIN_CHARACTERS):
         return ShellLines((), _joined([*words, "--data-raw", request.body.decode(), url], jobs))
     parts = _parts_as_curl_writes_them(request)
     again = _form(request, parts, url) if parts is not None else None
@@ -146,7 +146,8 @@ def _printed(content: bytes) -> str:
 
 def _names(step: Step, job: str) -> bool:
     request = step.exchange.request
-    return job in request.target or (_is_plain(request.body) and job in request.body.decode())
+    is_text = _is_plain(request.body, _INLINE_BYTES)
+    return job in request.target or (is_text and job in request.body.decode())
 
 
 def _joined(words: Sequence[str], jobs: Mapping[str, str]) -> str:
@@ -164,9 +165,13 @@ def _joined(words: Sequence[str], jobs: Mapping[str, str]) -> str:
     )
 
 
-def _is_plain(body: bytes) -> bool:
+def _names_any(request: Request, jobs: Mapping[str, str]) -> bool:
+    return any(job.encode() in request.body for job in jobs)
+
+
+def _is_plain(body: bytes, limit: int = _PLAIN_CHARACTERS) -> bool:
     try:
         text = body.decode()
     except UnicodeDecodeError:
         return False
-    return len(text) < _PLAIN_CHARACTERS and text.isprintable()
+    return len(text) < limit and text.isprintable()

@@ -58,6 +58,9 @@ def _steps_in_words(violation: Violation, origin: Origin) -> Iterator[str]:
     if _needs_connection(violation):
         kept_from = steps[-1].exchange.after
         yield f"  connection: kept from {kept_from} (curl opens a new one each time)"
+    if left_out:
+        yield f"  to repeat: --report DIR writes the curl lines of all {len(steps)} to report.json"
+        return
     yield "  to repeat the last request:" if len(steps) == 1 else "  to repeat:"
     for file in dict.fromkeys(file for _, again, _ in shown for file in again.files):
         yield f"    {file}"
@@ -74,35 +77,59 @@ def _needs_connection(violation: Violation) -> bool:
 
 
 def mention(violation: Violation, like: str) -> str:
-    """A violation in short: its answer is told of in full under the requirement `like`."""
+    """A violation in short: its requests and answers are told of under the requirement `like`."""
     requirement = requirements()[violation.requirement]
-    where = f"the same answer as under {like}" if like != requirement.id else "this answer, too"
+    where = f"as under {like}" if like != requirement.id else "as before"
     return "\n".join(
         (
             f"{requirement.id} ({requirement.level}): {requirement.title}",
             f"  expected: {violation.expected}",
-            f"  actual:   {violation.actual} ({where}; report.json has its requests)",
+            f"  actual:   {violation.actual} ({where}; report.json has the requests)",
             f"  in the server's log: {REQUEST_ID}: {request_id(violation.steps[-1])}",
         )
     )
 
 
-def undocumented(violation: Violation) -> Hashable:
-    """What tells the last answer from others if it is undocumented: None if it is not."""
-    if not violation.steps:
+def likeness(violation: Violation) -> Hashable:
+    """What violations have in common that need not be told of twice; None if it stands alone.
+
+    Either one plain request of an operation gets the same undocumented answer, or the same requests
+    get the same answers, but for names.
+    """
+    if not violation.steps or violation.replayed != (1, 1):
         return None
     last = violation.steps[-1]
-    response, body = last.exchange.response, last.reading.body
-    if response is None or last.call is None or last.answer is not None:
-        return None
-    said = {**body, "jobId": ""} if isinstance(body, dict) else body
-    return last.call, response.status, json.dumps(said, sort_keys=True)
+    if last.call is not None and last.answer is None and last.exchange.response is not None:
+        return last.call, _answer(last)
+    return (violation.expected, *_told_without_names(violation.steps))
 
 
-def is_plain(violation: Violation) -> bool:
-    """Whether nothing but one plain request of an operation was needed to show it again."""
-    shown = violation.replayed == (1, 1) and len(violation.steps) == 1
-    return shown and violation.requirement in BASE.values()
+def explains_others(violation: Violation) -> bool:
+    """Whether others that are like it add nothing: it is the shortest there is, or as long."""
+    if violation.steps and violation.steps[-1].answer is None:
+        return len(violation.steps) == 1 and violation.requirement in BASE.values()
+    return True
+
+
+def _told_without_names(steps: Sequence[Step]) -> Iterator[Hashable]:
+    sessions: dict[str, int] = {}
+    jobs: dict[str, int] = {}
+    for step in steps:
+        for known, name in ((sessions, step.session), (jobs, step.granted_job or step.job)):
+            if name is not None:
+                known.setdefault(name, len(known))
+        session, job = (
+            sessions.get(step.session or ""),
+            jobs.get(step.granted_job or step.job or ""),
+        )
+        yield step.exchange.request.method, step.call, session, job, _answer(step)
+
+
+def _answer(step: Step) -> Hashable:
+    """What tells an answer from others: its status, and what it says but for job ids and URLs."""
+    response, body = step.exchange.response, step.reading.body
+    said = {**body, "jobId": "", "image_url": ""} if isinstance(body, dict) else body
+    return response and response.status, json.dumps(said, sort_keys=True)
 
 
 def how_often(violation: Violation) -> str:

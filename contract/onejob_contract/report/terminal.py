@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-from onejob_contract.report.evidence import explain_violation, is_plain, mention, undocumented
+from onejob_contract.report.evidence import explain_violation, explains_others, likeness, mention
 from onejob_contract.scheduler import Task
 from onejob_contract.session import Session
 from onejob_contract.verdict import (
@@ -127,14 +127,14 @@ class Terminal:
     def _broken_requirement(self, session: Session, result: RequirementResult) -> None:
         known = f" (known failure: {result.known})" if result.known else ""
         for violation in result.violations[:2]:
-            answer = undocumented(violation)
-            like = self._explained.get(answer) if answer else None
+            key = likeness(violation)
+            like = self._explained.get(key) if key else None
             if like is None:
                 told = explain_violation(violation, session.target.origin)
             else:
                 told = mention(violation, like)
-            if answer and is_plain(violation):
-                self._explained.setdefault(answer, violation.requirement)
+            if key and explains_others(violation):
+                self._explained.setdefault(key, violation.requirement)
             self.console.print()
             self._line(f"FAIL{known} {told}")
 
