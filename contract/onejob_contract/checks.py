@@ -25,11 +25,13 @@ class Cost(IntEnum):
     """A handful of requests."""
     LIST = 3
     """A longer list of cases, each of them once."""
-    VOLUME = 4
+    HEAVY = 4
+    """A list of cases with large bodies."""
+    VOLUME = 5
     """As many rounds as the profile has time for; a long run takes a brief look at each first."""
-    EXPLORES = 5
+    EXPLORES = 6
     """Generated requests, as many as there is time for; they find the least in a second."""
-    LAST = 6
+    LAST = 7
     """Judges what all the others did."""
 
 

@@ -12,7 +12,7 @@ from onejob_fixtures.forms import BOUNDARIES, Part, encode, publish_parts
 from onejob_fixtures.images import IN_CONTRACT, small_jpeg, small_png
 from onejob_fixtures.names import FILE_NAMES, SESSION_STEMS, SessionStem
 
-LARGE_BYTES = 300_000
+SLOW_TO_PAINT_PIXELS = 5_000_000
 MISREAD_FILE_NAMES = frozenset({"one_dot", "two_dots", "only_space"})
 """Names that well-kept form parsers take for "no file": nobody is accused for them."""
 
@@ -96,7 +96,7 @@ def test_refusals_do_not_depend_on_the_order_of_the_fields(iut: Iut) -> None:
     iut.publish_parts(session, (image2, image1)).must_be(Answer.MISSING_SESSION)
 
 
-@proves("PUBLISH-ANY-SESSION-ID")
+@proves("PUBLISH-ANY-SESSION-ID", cost=Cost.LIST)
 def test_any_text_names_a_session(iut: Iut) -> None:
     """Every kind of session id gets a job, is busy while it is active, and free after it."""
 
@@ -176,14 +176,13 @@ def test_random_texts_name_sessions(iut: Iut) -> None:
             iut.complete(iut.must_grant(session))
 
 
-@proves("PUBLISH-ANY-IMAGE", cost=Cost.LIST)
+@proves("PUBLISH-ANY-IMAGE", cost=Cost.HEAVY)
 def test_png_and_jpeg_images_of_every_kind_are_accepted(iut: Iut) -> None:
     """Every mode, size and encoding, as first and as second image."""
     partner = small_png(1)
-    images = sorted(IN_CONTRACT.values(), key=lambda image: len(image.content))
+    images = sorted(IN_CONTRACT.values(), key=lambda image: image.width * image.height)
     if iut.run.profile.name == "quick":
-        small = [image for image in images if len(image.content) < LARGE_BYTES]
-        images = [*small, *images[-2:]]
+        images = [image for image in images if image.width * image.height < SLOW_TO_PAINT_PIXELS]
 
     def accepted(position: tuple[int, int]) -> None:
         number, place = position

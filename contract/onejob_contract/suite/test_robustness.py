@@ -101,7 +101,7 @@ def test_strange_session_ids_are_refused_politely(iut: Iut) -> None:
     iut.health().is_arranged(Answer.HEALTHY)
 
 
-@proves("ROBUST-HOSTILE-INPUT", cost=Cost.LIST)
+@proves("ROBUST-HOSTILE-INPUT", cost=Cost.HEAVY)
 def test_input_made_to_break_parsers_is_refused_politely(iut: Iut) -> None:
     """Deep nesting, bytes that are no text, thousands of parts, what databases cannot store."""
     for body in HOSTILE_BODIES.values():
@@ -115,7 +115,7 @@ def test_input_made_to_break_parsers_is_refused_politely(iut: Iut) -> None:
     iut.health().is_arranged(Answer.HEALTHY)
 
 
-@proves("ROBUST-UPLOAD", "ROBUST-NO-STATE-CHANGE", cost=Cost.LIST)
+@proves("ROBUST-UPLOAD", "ROBUST-NO-STATE-CHANGE", cost=Cost.HEAVY)
 def test_files_that_are_no_images_are_answered_politely(iut: Iut) -> None:
     """Truncated, empty, mislabelled and random files in either place, and a large one."""
     for image in BROKEN.values():

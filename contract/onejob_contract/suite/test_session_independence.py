@@ -44,7 +44,7 @@ def test_a_session_may_be_called_like_a_job(iut: Iut) -> None:
         iut.must_hold(again)
 
 
-@proves("LOCK-PER-SESSION")
+@proves("LOCK-PER-SESSION", cost=Cost.LIST)
 def test_different_session_ids_are_different_sessions(iut: Iut) -> None:
     """Pairs that careless servers confuse: each gets its own job, and keeps it."""
 
