@@ -58,6 +58,7 @@ FAILURES: Final = frozenset(
 
 _SHOWN_JSON_BYTES: Final = 300
 _SHOWN_BYTES: Final = 120
+_LARGEST: Final = 1e300
 _BREAK: Final = re.compile(r"\s*[\r\n]\s*")
 
 
@@ -94,7 +95,9 @@ def read(call: Call, exchange: Exchange) -> Reading:
         return Reading(None, actual, json_type=True)
     json_type = media_type(response) == "application/json"
     try:
-        body = json.loads(response.body.decode(), parse_constant=_no_json)
+        body = json.loads(
+            response.body.decode(), parse_int=_number, parse_float=_number, parse_constant=_no_json
+        )
         # Half a surrogate pair can be written in JSON, but it is no text that could be sent back.
         json.dumps(body, ensure_ascii=False).encode()
     except (ValueError, RecursionError):
@@ -103,6 +106,11 @@ def read(call: Call, exchange: Exchange) -> Reading:
         if documented.validator.is_valid(body):
             return Reading(documented.answer, actual, json_type, body)
     return Reading(None, actual, json_type, body)
+
+
+def _number(text: str) -> float:
+    """Read a number of any size (RFC 8259, section 6); no documented member is one."""
+    return max(-_LARGEST, min(_LARGEST, float(text)))
 
 
 def _no_json(constant: str) -> NoReturn:

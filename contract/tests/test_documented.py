@@ -27,6 +27,12 @@ def test_the_documented_answer_is_known_also_with_extra_members(
     assert reading.answer is Answer.BUSY
 
 
+@pytest.mark.parametrize("number", ["9" * 5_000, "-" + "9" * 5_000, "1e4000", "-0.5E-4000"])
+def test_a_number_of_any_size_may_stand_in_another_member(number: str) -> None:
+    body = f'{{"status": "not_found", "size": {number}}}'.encode()
+    assert read(Call.STATUS, answered(404, body)).answer is Answer.NOT_FOUND
+
+
 @pytest.mark.parametrize(
     ("status", "body"),
     [

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Hashable, Iterator, Sequence
 from io import BytesIO
-from itertools import groupby
+from itertools import groupby, pairwise
 from typing import Any, Final
 from urllib.parse import unquote
 
@@ -61,12 +61,17 @@ def _steps_in_words(violation: Violation, origin: Origin) -> Iterator[str]:
     if left_out:
         yield f"  to repeat: --report DIR writes the curl lines of all {len(steps)} to report.json"
         return
-    yield "  to repeat the last request:" if len(steps) == 1 else "  to repeat:"
+    is_race = any(meets(one, following) for one, following in pairwise(steps))
+    what = "the last request" if len(steps) == 1 else "the race, more than once" if is_race else ""
+    yield f"  to repeat {what}:".replace(" :", ":")
     for file in dict.fromkeys(file for _, again, _ in shown for file in again.files):
         yield f"    {file}"
     for _, again, times in shown:
         command = again.command
-        yield f"    for i in $(seq {times}); do {command}; done" if times > 1 else f"    {command}"
+        if times > 1:
+            end = "" if command.endswith("&") else ";"
+            command = f"for i in $(seq {times}); do {command}{end} done"
+        yield f"    {command}"
 
 
 def _needs_connection(violation: Violation) -> bool:
