@@ -32,7 +32,7 @@ _GRACE_TIMEOUTS: Final = 2
 _WIDTH: Final = 16
 _SLOWER: Final = 3
 _GRACE_S: Final = 2.0
-_NO_TIME: Final = "there was no time for it; a longer --profile has more"
+NO_TIME: Final = "there was no time for it; a longer --profile has more"
 
 Thing = TypeVar("Thing")
 
@@ -188,14 +188,15 @@ class Conversation:
         return range(number // _SLOWER if self.run.is_slow else number)
 
     def each(self, things: Iterable[Thing], do: Callable[[Thing], object]) -> list[Thing]:
-        """Do something to independent things; many at a time if the server is slow to answer.
+        """Do something to independent things; many at a time if that makes up for slow answers.
 
         Things left when the time is up are left out, and the report says so. Returns those that
         were not.
         """
         todo = list(things)
         at_most = max(self._budget.at_most, time.monotonic() + _GRACE_S)
-        width = _WIDTH if self.run.is_slow else 1
+        places = self.run.client.places
+        width = _WIDTH if self.run.is_slow and not places.in_turn else 1
 
         def one(thing: Thing) -> bool:
             if time.monotonic() > at_most or self.run.stop.is_set():
@@ -211,7 +212,7 @@ class Conversation:
         if not all(done):
             self.run.cut_short[self.check] = f"{sum(done)} of {len(todo)} cases"
         if not any(done):
-            raise Unobservable(_NO_TIME)
+            raise Unobservable(NO_TIME)
         return [thing for thing, is_done in zip(todo, done, strict=True) if is_done]
 
     # --- requests -------------------------------------------------------------------------
@@ -318,7 +319,7 @@ class Conversation:
 
     def _note(self, step: Step) -> Seen:
         if time.monotonic() > self._budget.at_most + self.run.profile.seconds * STRETCH:
-            raise Unobservable(_NO_TIME)
+            raise Unobservable(NO_TIME)
         self._must_not_be_silent(step.exchange)
         self.trace.append(step)
         if len(self.trace) > TRACE_LIMIT:

@@ -17,10 +17,14 @@ MANY: Final = 1000
 
 
 class Places:
-    """So many requests at once; one that wants several places is not overtaken while it waits."""
+    """So many requests at once; one that wants several places is not overtaken while it waits.
 
-    def __init__(self, number: int = MANY) -> None:
+    `in_turn` says that the server works on one after the other: more at once would win nothing.
+    """
+
+    def __init__(self, number: int = MANY, *, in_turn: bool = False) -> None:
         self.number = number
+        self.in_turn = in_turn
         self._taken = 0
         self._changed = threading.Condition()
         self._groups = threading.Lock()

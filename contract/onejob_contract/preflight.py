@@ -116,7 +116,7 @@ def look(client: Client, patience_s: float) -> Preflight:
     left_active: dict[str, str] = {}
     if pace_s > SLOW_S:
         queue, left_active = _short_queue(client)
-        client.places = Places(min(client.places.number, queue))
+        client.places = Places(min(client.places.number, queue), in_turn=queue < MANY)
     surroundings = Surroundings(
         latency_s=statistics.median([*latencies, *warm]),
         pace_s=pace_s,

@@ -21,6 +21,7 @@ from dataclasses import dataclass
 
 from onejob_contract.catalogue import requirements
 from onejob_contract.checks import Cost, Proof
+from onejob_contract.conversation import NO_TIME
 from onejob_contract.documented import FAILURES
 from onejob_contract.findings import (
     HealFailed,
@@ -64,8 +65,9 @@ class Scheduler:
         self._fail_fast = fail_fast
         self._done: queue.SimpleQueue[tuple[Task, CheckResult]] = queue.SimpleQueue()
         pace_s = run.surroundings.pace_s
-        wanted = 3 + int(pace_s / _LATENCY_OF_A_LANE_S)
-        self.lanes = min(_MOST_LANES, wanted, max(3, run.client.places.number))
+        places = run.client.places
+        wanted = 3 if places.in_turn else 3 + int(pace_s / _LATENCY_OF_A_LANE_S)
+        self.lanes = min(_MOST_LANES, wanted, max(3, places.number))
         self._volume_left = 0
         self._guard = threading.Lock()
 
@@ -155,6 +157,8 @@ class Scheduler:
         def ended(ending: Ending, reason: str = "", blamed: str = "") -> CheckResult:
             return CheckResult(task.name, task.proof.requirements, ending, reason, blamed=blamed)
 
+        if time.monotonic() > budget.at_most + run.profile.seconds * STRETCH:
+            return ended(Ending.UNOBSERVABLE, NO_TIME)
         try:
             _require(task.proof.needs, run)
         except Unobservable as unobservable:

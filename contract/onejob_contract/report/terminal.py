@@ -96,6 +96,11 @@ class Terminal:
             for why, ids in together.items():
                 self._line(f"  {', '.join(ids)}: {why}")
             run = session.run_state
+            if session.client.places.in_turn:
+                self._line(
+                    "  -> the server answers one request after the other, in "
+                    f"{run.surroundings.latency_s * 1000:.0f} ms each; a longer --profile sees more"
+                )
             if run.has_worker and run.surroundings.update_status:
                 self._line(
                     "  -> stop the server's own worker, or declare the fault worker_stop in a "
