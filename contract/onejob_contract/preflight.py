@@ -288,7 +288,7 @@ def _room(client: Client) -> int:
 def _short_queue(client: Client) -> tuple[int, dict[str, str]]:
     """How many requests may wait in a slow server, by how fast it works on several together.
 
-    MANY if several take hardly longer than one. The jobs that it was granted meanwhile are active,
+    MANY if several take hardly longer than one, or no time to speak of. The jobs that it was granted meanwhile are active,
     and come with their sessions.
     """
     jobs: dict[str, str] = {}
@@ -306,9 +306,9 @@ def _short_queue(client: Client) -> tuple[int, dict[str, str]]:
 
     names = [f"onejob-beside-{client.token}-{number}" for number in range(1 + _BESIDE_EACH_OTHER)]
     alone_s, together_s = seconds(names[:1]), seconds(names[1:])
-    if together_s < _HARDLY_LONGER * alone_s:
-        return MANY, jobs
     each_s = together_s / _BESIDE_EACH_OTHER
+    if together_s < _HARDLY_LONGER * alone_s or each_s < SLOW_S:
+        return MANY, jobs
     return max(1, int(client.target.response_timeout_s / _LONGEST_QUEUE / each_s)), jobs
 
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Hashable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from io import BytesIO
 from itertools import groupby, pairwise
 from typing import Any, Final
@@ -14,13 +14,12 @@ from werkzeug.formparser import parse_form_data
 from onejob_contract.catalogue import requirements
 from onejob_contract.client import REQUEST_ID, Step, request_id
 from onejob_contract.findings import Violation
-from onejob_contract.judging import BASE
-from onejob_contract.report.curl import meets, pause_before, shell_lines
+from onejob_contract.report.curl import ShellLines, meets, pause_before, shell_lines
 from onejob_contract.wire import Origin, Request
 from onejob_fixtures.forms import Form, decode
 
-SHOWN_STEPS: Final = 12
-_KEPT_STEPS: Final = 120
+_SHOWN_IN_TERMINAL: Final = 12
+_SHOWN_IN_REPORT: Final = 120
 
 
 def explain_violation(violation: Violation, origin: Origin) -> str:
@@ -41,19 +40,41 @@ def explain_violation(violation: Violation, origin: Origin) -> str:
     return "\n".join(lines)
 
 
+@dataclass(frozen=True, slots=True)
+class _Sent:
+    """A request with its answer, sent `times` in a row; `step` is the last of them."""
+
+    step: Step
+    request: str
+    times: int
+    again: ShellLines
+
+
+def _sent(steps: Sequence[Step], origin: Origin) -> list[_Sent]:
+    """Tell of the steps; what was sent again and again, to the same answer, only once."""
+    told = [(_when(steps, number) + _asked(step), step) for number, step in enumerate(steps)]
+    pairs = zip(told, shell_lines(steps, origin), strict=True)
+    rows = groupby(pairs, key=lambda one: (one[0][0], one[0][1].reading.actual, one[1]))
+    sent = []
+    for (request, _, again), row in rows:
+        alike = [step for (_, step), _ in row]
+        times, asked, command = len(alike), request, again.command
+        if times > 1:
+            end = "" if command.endswith("&") else ";"
+            asked = f"{times} times: {request}"
+            command = f"for i in $(seq {times}); do {command}{end} done"
+        sent.append(_Sent(alike[-1], asked, times, ShellLines(again.files, command)))
+    return sent
+
+
 def _steps_in_words(violation: Violation, origin: Origin) -> Iterator[str]:
-    """The requests of a violation and the lines that send them again; repeated ones only once."""
-    steps = violation.steps
-    told = [f"{_when(steps, number)}{tell(step)}" for number, step in enumerate(steps)]
-    runs = [
-        (what, again, len(list(alike)))
-        for (what, again), alike in groupby(zip(told, shell_lines(steps, origin), strict=True))
-    ]
-    shown = runs[-SHOWN_STEPS:]
-    left_out = sum(times for _, _, times in runs[:-SHOWN_STEPS])
+    """The requests of a violation and the lines that send them again."""
+    steps, sent = violation.steps, _sent(violation.steps, origin)
+    shown = sent[-_SHOWN_IN_TERMINAL:]
+    left_out = sum(one.times for one in sent[:-_SHOWN_IN_TERMINAL])
     yield f"  requests{f' (the last ones; {left_out} before)' if left_out else ''}:"
-    for number, (what, _, times) in enumerate(shown, 1):
-        yield f"    {number}. {f'{times} times: ' if times > 1 else ''}{what}"
+    for number, one in enumerate(shown, 1):
+        yield f"    {number}. {one.request} -> {one.step.reading.actual}"
     yield f"  in the server's log: {REQUEST_ID}: {request_id(steps[-1])}"
     if _needs_connection(violation):
         kept_from = steps[-1].exchange.after
@@ -64,14 +85,8 @@ def _steps_in_words(violation: Violation, origin: Origin) -> Iterator[str]:
     is_race = any(meets(one, following) for one, following in pairwise(steps))
     what = "the last request" if len(steps) == 1 else "the race, more than once" if is_race else ""
     yield f"  to repeat {what}:".replace(" :", ":")
-    for file in dict.fromkeys(file for _, again, _ in shown for file in again.files):
-        yield f"    {file}"
-    for _, again, times in shown:
-        command = again.command
-        if times > 1:
-            end = "" if command.endswith("&") else ";"
-            command = f"for i in $(seq {times}); do {command}{end} done"
-        yield f"    {command}"
+    yield from dict.fromkeys(f"    {file}" for one in shown for file in one.again.files)
+    yield from (f"    {one.again.command}" for one in shown)
 
 
 def _needs_connection(violation: Violation) -> bool:
@@ -79,62 +94,6 @@ def _needs_connection(violation: Violation) -> bool:
     last = violation.steps[-1]
     alone = violation.replayed == (1, 1) and len(violation.steps) == 1
     return bool(last.exchange.after) and last.answer is None and not alone
-
-
-def mention(violation: Violation, like: str) -> str:
-    """A violation in short: its requests and answers are told of under the requirement `like`."""
-    requirement = requirements()[violation.requirement]
-    where = f"as under {like}" if like != requirement.id else "as before"
-    return "\n".join(
-        (
-            f"{requirement.id} ({requirement.level}): {requirement.title}",
-            f"  expected: {violation.expected}",
-            f"  actual:   {violation.actual} ({where}; report.json has the requests)",
-            f"  in the server's log: {REQUEST_ID}: {request_id(violation.steps[-1])}",
-        )
-    )
-
-
-def likeness(violation: Violation) -> Hashable:
-    """What violations have in common that need not be told of twice; None if it stands alone.
-
-    Either one plain request of an operation gets the same undocumented answer, or the same requests
-    get the same answers, but for names.
-    """
-    if not violation.steps or violation.replayed != (1, 1):
-        return None
-    last = violation.steps[-1]
-    if last.call is not None and last.answer is None and last.exchange.response is not None:
-        return last.call, _answer(last)
-    return (violation.expected, *_told_without_names(violation.steps))
-
-
-def explains_others(violation: Violation) -> bool:
-    """Whether others that are like it add nothing: it is the shortest there is, or as long."""
-    if violation.steps and violation.steps[-1].answer is None:
-        return len(violation.steps) == 1 and violation.requirement in BASE.values()
-    return True
-
-
-def _told_without_names(steps: Sequence[Step]) -> Iterator[Hashable]:
-    sessions: dict[str, int] = {}
-    jobs: dict[str, int] = {}
-    for step in steps:
-        for known, name in ((sessions, step.session), (jobs, step.granted_job or step.job)):
-            if name is not None:
-                known.setdefault(name, len(known))
-        session, job = (
-            sessions.get(step.session or ""),
-            jobs.get(step.granted_job or step.job or ""),
-        )
-        yield step.exchange.request.method, step.call, session, job, _answer(step)
-
-
-def _answer(step: Step) -> Hashable:
-    """What tells an answer from others: its status, and what it says but for job ids and URLs."""
-    response, body = step.exchange.response, step.reading.body
-    said = {**body, "jobId": "", "image_url": ""} if isinstance(body, dict) else body
-    return response and response.status, json.dumps(said, sort_keys=True)
 
 
 def how_often(violation: Violation) -> str:
@@ -145,8 +104,10 @@ def how_often(violation: Violation) -> str:
     shown, tried = violation.replayed
     if shown == tried:
         again = "shown again by the requests below, sent to the server as it is now"
-        if len(violation.steps) > SHOWN_STEPS:
-            again = f"shown again by {len(violation.steps)} requests, which report.json lists"
+        if len(violation.steps) > _SHOWN_IN_TERMINAL:
+            again = (
+                f"shown again by {len(violation.steps)} requests, sent to the server as it is now"
+            )
     else:
         again = f"intermittent: {shown} of {tried} replays showed it again"
         if not shown:
@@ -156,7 +117,7 @@ def how_often(violation: Violation) -> str:
 
 def as_json(violation: Violation, origin: Origin) -> dict[str, Any]:
     """A violation for report.json."""
-    steps = violation.steps[-_KEPT_STEPS:]
+    sent = _sent(violation.steps, origin)
     return {
         "expected": violation.expected,
         "actual": violation.actual,
@@ -166,22 +127,20 @@ def as_json(violation: Violation, origin: Origin) -> dict[str, Any]:
         "seen": how_often(violation),
         "steps": [
             {
-                "request": _when(steps, number) + tell(step).split(" -> ")[0],
-                "response": step.reading.actual,
-                "request_id": request_id(step),
-                "curl": str(again),
+                "request": one.request,
+                "response": one.step.reading.actual,
+                "request_id": request_id(one.step),
+                "curl": str(one.again),
             }
-            for number, (step, again) in enumerate(
-                zip(steps, shell_lines(steps, origin), strict=True)
-            )
+            for one in sent[-_SHOWN_IN_REPORT:]
         ],
         "picture": violation.picture,
-        "steps_left_out": len(violation.steps) - len(steps),
+        "steps_left_out": sum(one.times for one in sent[:-_SHOWN_IN_REPORT]),
     }
 
 
-def tell(step: Step) -> str:
-    """One step in one line: what was asked and what was answered."""
+def _asked(step: Step) -> str:
+    """What a step asked, in one line."""
     request = step.exchange.request
     content_type = dict(request.headers).get("Content-Type", "")
     what = ""
@@ -189,7 +148,7 @@ def tell(step: Step) -> str:
         what = " " + _form_in_words(request, content_type)
     elif request.body:
         what = " " + _shortened(request.body.decode("utf-8", "replace"))
-    return f"{request.method} {unquote(request.target)}{what} -> {step.reading.actual}"
+    return f"{request.method} {unquote(request.target)}{what}"
 
 
 def _when(steps: Sequence[Step], number: int) -> str:

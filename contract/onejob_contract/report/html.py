@@ -13,6 +13,7 @@ body { font: 15px/1.5 system-ui, sans-serif; max-width: 70rem; margin: 2rem auto
 h1 { font-size: 1.5rem; } h2 { font-size: 1.15rem; margin-top: 2rem; }
 table { border-collapse: collapse; width: 100%; }
 th, td { text-align: left; vertical-align: top; padding: .35rem .6rem; }
+.sentence { min-width: 18rem; }
 th, td { border-bottom: 1px solid var(--line); }
 code, pre { font: 13px/1.45 ui-monospace, monospace; }
 code, pre { overflow-wrap: anywhere; white-space: pre-wrap; }
@@ -39,7 +40,8 @@ def page(report: dict[str, Any]) -> str:
         f"{report['profile_of_target']['requests']} requests in {report['duration_s']:.1f} s,",
         f"{escape(report['started_at'])}.</p>",
         *(_broken(entry) for entry in broken),
-        "<h2>Requirements</h2><table><tr><th>requirement<th>verdict<th>sentence<th>reason</tr>",
+        "<h2>Requirements</h2><table><tr><th>requirement<th>verdict",
+        "<th class=sentence>sentence<th>reason</tr>",
         *(_row(entry) for entry in report["requirements"]),
         "</table><h2>Profile of the target</h2><table>",
         *(
@@ -64,11 +66,14 @@ def _broken(entry: dict[str, Any]) -> str:
         f"<small>({escape(entry['level'])}; {escape(entry['section'])})</small></p>",
     ]
     for evidence in entry["evidence"]:
-        seen = "; ".join(filter(None, (evidence["seen"], evidence["note"])))
         parts.append(
             f"<dl><dt>expected<dd><code>{escape(evidence['expected'])}</code>"
             f"<dt>actual<dd><code>{escape(evidence['actual'])}</code>"
-            + (f"<dt>seen<dd>{escape(seen)}" if seen else "")
+            + "".join(
+                f"<dt>{what}<dd>{escape(evidence[what])}"
+                for what in ("seen", "note")
+                if evidence[what]
+            )
             + "</dl><ol>"
         )
         parts += [

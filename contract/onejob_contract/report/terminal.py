@@ -8,7 +8,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-from onejob_contract.report.evidence import explain_violation, explains_others, likeness, mention
+from onejob_contract.report.evidence import explain_violation
+from onejob_contract.report.likeness import explains_others, likeness, mention
 from onejob_contract.scheduler import Task
 from onejob_contract.session import Session
 from onejob_contract.verdict import (
