@@ -288,8 +288,8 @@ def _room(client: Client) -> int:
 def _short_queue(client: Client) -> tuple[int, dict[str, str]]:
     """How many requests may wait in a slow server, by how fast it works on several together.
 
-    MANY if several take hardly longer than one, or no time to speak of. The jobs that it was granted meanwhile are active,
-    and come with their sessions.
+    MANY if several take hardly longer than one, or no time to speak of. The jobs that it was
+    granted meanwhile are active, and come with their sessions.
     """
     jobs: dict[str, str] = {}
 
