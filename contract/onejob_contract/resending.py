@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterator, Mapping
 from typing import Final
 from urllib.parse import quote
 
@@ -14,6 +15,8 @@ from onejob_contract.wire import Request
 _NUMBER_OF_DIGITS: Final = 8
 _SHORTEST_TELLING_ID: Final = 8
 """Ids of fewer characters may stand in a text by chance."""
+_LONGEST_TELLING_ID: Final = 200
+"""Longer ones are looked for only where one must stand, which takes no time."""
 
 
 class Resending:
@@ -69,19 +72,8 @@ class Resending:
 
     def _request(self, step: Step, session: str | None) -> Request:
         request, client = step.exchange.request, self._iut.run.client
-        target, body = request.target, request.body
-        for old, new in self.jobs.items():
-            before, after = quote(old, safe=""), quote(new, safe="")
-            spellings = {old.encode(): new.encode(), _in_json(old): _in_json(new)}
-            if len(old) >= _SHORTEST_TELLING_ID:
-                target = target.replace(before, after)
-                for spelt, spelt_now in spellings.items():
-                    body = body.replace(spelt, spelt_now)
-            else:
-                if target.endswith(f"/{before}"):
-                    target = target.removesuffix(before) + after
-                for spelt, spelt_now in spellings.items():
-                    body = body.replace(b'"%s"' % spelt, b'"%s"' % spelt_now)
+        target = self._target(request.target)
+        body = _at_once(request.body.decode("latin-1"), self._spellings())
         if step.job is not None and (job := self._with_jobs(step.job)) != step.job:
             target = target.replace(quote(step.job, safe=""), quote(job, safe=""))
             body = body.replace(_in_json(step.job), _in_json(job))
@@ -94,19 +86,54 @@ class Resending:
             request.method,
             self.renamed(target),
             tuple((name, value) for name, value in request.headers if name.lower() not in ours),
-            self.renamed(body.decode("latin-1")).encode("latin-1"),
+            self.renamed(body).encode("latin-1"),
         )
+
+    def _target(self, target: str) -> str:
+        start, slash, id_ = target.rpartition("/")
+        for old, new in self.jobs.items():
+            if id_ == quote(old, safe=""):
+                return f"{start}{slash}{quote(new, safe='')}"
+        telling = {quote(old, safe=""): quote(new, safe="") for old, new in self._telling()}
+        return _at_once(target, telling)
+
+    def _spellings(self) -> dict[str, str]:
+        """How job ids stand in bodies, read as Latin-1; some of them only in quotes."""
+        spelt: dict[str, str] = {}
+        for old, new in self.jobs.items():
+            edge = "" if _is_telling(old) else '"'
+            for write in (_in_utf8, _in_json):
+                spelt[edge + write(old) + edge] = edge + write(new) + edge
+        return spelt
+
+    def _telling(self) -> Iterator[tuple[str, str]]:
+        return ((old, new) for old, new in self.jobs.items() if _is_telling(old))
 
     def _with_jobs(self, text: str) -> str:
         """The id of this time, also where it is a piece of the text, or the text its beginning."""
         if text in self.jobs:
             return self.jobs[text]
-        for old, new in self.jobs.items():
-            if len(old) >= _SHORTEST_TELLING_ID:
-                text = text.replace(old, new)
-            if len(text) >= _SHORTEST_TELLING_ID and old.startswith(text) and len(old) == len(new):
-                text = new[: len(text)]
+        for old, new in self._telling():
+            is_piece = len(text) >= _SHORTEST_TELLING_ID and old.startswith(text)
+            if is_piece and len(old) == len(new):
+                return new[: len(text)]
+        return _at_once(text, dict(self._telling()))
+
+
+def _is_telling(job: str) -> bool:
+    """Whether a text that contains the id is about the job."""
+    return _SHORTEST_TELLING_ID <= len(job) <= _LONGEST_TELLING_ID
+
+
+def _at_once(text: str, table: Mapping[str, str]) -> str:
+    """Replace all keys by their values in one pass, the longest first.
+
+    One after the other would replace in what was put in, without end where ids contain each other.
+    """
+    if not table:
         return text
+    keys = sorted(table, key=len, reverse=True)
+    return re.sub("|".join(map(re.escape, keys)), lambda found: table[found[0]], text)
 
 
 def names_job(step: Step, job: str) -> bool:
@@ -117,13 +144,18 @@ def names_job(step: Step, job: str) -> bool:
         return False
     request = step.exchange.request
     piece = step.job is not None and len(step.job) >= _SHORTEST_TELLING_ID and step.job in job
-    return piece or quote(job, safe="") in request.target or _in_json(job) in request.body
+    in_body = _in_json(job).encode("latin-1") in request.body
+    return piece or in_body or quote(job, safe="") in request.target
 
 
-def _as_part(session: str) -> bytes:
-    """How a session id stands in a form."""
-    return f"\r\n\r\n{session}\r\n--".encode()
+def _as_part(session: str) -> str:
+    """How a session id stands in a form, read as Latin-1."""
+    return f"\r\n\r\n{_in_utf8(session)}\r\n--"
 
 
-def _in_json(text: str) -> bytes:
-    return json.dumps(text)[1:-1].encode()
+def _in_utf8(text: str) -> str:
+    return text.encode().decode("latin-1")
+
+
+def _in_json(text: str) -> str:
+    return json.dumps(text)[1:-1]

@@ -20,7 +20,7 @@ from onejob_contract.scheduler import ATTEMPTS, Scheduler, Task
 from onejob_contract.session import Options, Session
 from onejob_contract.target import Target, WorkerMode
 from onejob_contract.verdict import CheckResult, Ending, Exit
-from onejob_contract.wire import Origin, Request
+from onejob_contract.wire import Exchange, Origin, Request
 from onejob_fixtures.servers import running
 
 
@@ -217,6 +217,35 @@ def test_a_fault_that_is_always_there_is_shown_again(
     shown = next(one for one in violations if one.requirement == requirement)
     assert shown.replayed == (1, 1)
     assert len(shown.steps) == steps
+
+
+def test_job_ids_that_contain_each_other_do_not_grow_in_a_replay(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Each id is the beginning of the next one; in the replay each becomes a later one."""
+    sent: list[Request] = []
+
+    def body(iut: Iut) -> None:
+        session = iut.new_session()
+        for _ in range(30):
+            iut.complete(iut.active_job(session))
+        raise Violation("LOCK-REUSABLE", "x", "y", iut.trace, allowed=frozenset({Answer.BUSY}))
+
+    with running("job-ids-one-longer-each-time") as url:
+        session = session_on(url)
+        violation, iut = violation_of(session, body)
+        send = session.client.send
+
+        def noted(request: Request, who: str, timeout_s: float | None = None) -> Exchange:
+            sent.append(request)
+            return send(request, who, timeout_s)
+
+        monkeypatch.setattr(session.client, "send", noted)
+        confirmed = confirm(violation, iut, seconds=5.0)
+        session.client.close()
+    assert confirmed.replayed is not None
+    assert confirmed.replayed[0] == 0
+    assert max(len(request.body) for request in sent) < 2_000
 
 
 def test_a_fault_is_called_what_its_shortest_requests_show() -> None:
