@@ -234,6 +234,8 @@ def test_job_ids_that_contain_each_other_do_not_grow_in_a_replay(
     with running("job-ids-one-longer-each-time") as url:
         session = session_on(url)
         violation, iut = violation_of(session, body)
+        for _ in range(150):
+            iut.active_job()
         send = session.client.send
 
         def noted(request: Request, who: str, timeout_s: float | None = None) -> Exchange:
