@@ -17,7 +17,7 @@ from onejob_contract.findings import Violation
 from onejob_contract.iut import Iut
 from onejob_contract.model import SessionState
 from onejob_contract.model import step as follow
-from onejob_contract.resending import Resending, names_job
+from onejob_contract.resending import Resending, jobs_named
 from onejob_fixtures.forms import Form, Part, decode, encode
 from onejob_fixtures.images import IN_CONTRACT
 
@@ -175,22 +175,21 @@ def _plain(steps: Sequence[Step], violation: Violation, iut: Iut) -> _Shown | No
 def _consistent(steps: Sequence[Step], chosen: Sequence[Step]) -> list[Step]:
     """The chosen steps, and the grants of the jobs that they name."""
     ids = {id(step) for step in chosen}
-    return [
-        step
-        for step in steps
-        if id(step) in ids
-        or (step.granted_job and any(names_job(one, step.granted_job) for one in chosen))
-    ]
+    granted = {step.granted_job for step in steps if step.granted_job}
+    named = {job for step in chosen for job in jobs_named(step, granted)}
+    return [step for step in steps if id(step) in ids or step.granted_job in named]
 
 
 def _without_the_lost(steps: Sequence[Step], violation: Violation) -> list[Step]:
     """The steps but those that name a job whose grant was left out; the last step stays."""
-    lost = {s.granted_job for s in violation.steps if s.granted_job}
+    granted = {step.granted_job for step in violation.steps if step.granted_job}
+    there: set[str] = set()
     kept = []
     for step in steps:
-        if step is steps[-1] or not any(names_job(step, job) for job in lost):
+        if step is steps[-1] or jobs_named(step, granted) <= there:
             kept.append(step)
-        lost.discard(step.granted_job)
+        if step.granted_job:
+            there.add(step.granted_job)
     return kept
 
 
@@ -224,7 +223,7 @@ def _replay(steps: Sequence[Step], violation: Violation, iut: Iut) -> _Shown | N
     wrong = repeated = False
     granted = {s.granted_job for s in violation.steps if s.granted_job}
     for old in steps:
-        if any(names_job(old, job) for job in granted - again.jobs.keys()):
+        if jobs_named(old, granted) - again.jobs.keys():
             return None  # a job of the first time, whose publish was left out
         known = set(again.jobs.values())
         new = again.send(old)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Mapping
 from typing import Final
 from urllib.parse import quote
 
@@ -72,11 +72,9 @@ class Resending:
 
     def _request(self, step: Step, session: str | None) -> Request:
         request, client = step.exchange.request, self._iut.run.client
-        target = self._target(request.target)
-        body = _at_once(request.body.decode("latin-1"), self._spellings())
-        if step.job is not None and (job := self._with_jobs(step.job)) != step.job:
-            target = target.replace(quote(step.job, safe=""), quote(job, safe=""))
-            body = body.replace(_in_json(step.job), _in_json(job))
+        derived = {} if step.job is None else {step.job: self._with_jobs(step.job)}
+        target = _target(request.target, self.jobs | derived)
+        body = _at_once(request.body.decode("latin-1"), _spellings(self.jobs | derived))
         if step.session is not None and session is not None:
             body = body.replace(_as_part(step.session), _as_part(session))
         ours = {name.lower() for name, _ in client.target.headers} | {REQUEST_ID.lower()}
@@ -89,35 +87,35 @@ class Resending:
             self.renamed(body).encode("latin-1"),
         )
 
-    def _target(self, target: str) -> str:
-        start, slash, id_ = target.rpartition("/")
-        for old, new in self.jobs.items():
-            if id_ == quote(old, safe=""):
-                return f"{start}{slash}{quote(new, safe='')}"
-        telling = {quote(old, safe=""): quote(new, safe="") for old, new in self._telling()}
-        return _at_once(target, telling)
-
-    def _spellings(self) -> dict[str, str]:
-        """How job ids stand in bodies, read as Latin-1; some of them only in quotes."""
-        spelt: dict[str, str] = {}
-        for old, new in self.jobs.items():
-            edge = "" if _is_telling(old) else '"'
-            for write in (_in_utf8, _in_json):
-                spelt[edge + write(old) + edge] = edge + write(new) + edge
-        return spelt
-
-    def _telling(self) -> Iterator[tuple[str, str]]:
-        return ((old, new) for old, new in self.jobs.items() if _is_telling(old))
-
     def _with_jobs(self, text: str) -> str:
         """The id of this time, also where it is a piece of the text, or the text its beginning."""
         if text in self.jobs:
             return self.jobs[text]
-        for old, new in self._telling():
-            is_piece = len(text) >= _SHORTEST_TELLING_ID and old.startswith(text)
+        for old, new in self.jobs.items():
+            is_piece = _is_telling(text) and old.startswith(text)
             if is_piece and len(old) == len(new):
                 return new[: len(text)]
-        return _at_once(text, dict(self._telling()))
+        return _at_once(text, {o: n for o, n in self.jobs.items() if _is_telling(o)})
+
+
+def _target(target: str, jobs: Mapping[str, str]) -> str:
+    """The target with the job ids of this time in it."""
+    start, slash, id_ = target.rpartition("/")
+    for old, new in jobs.items():
+        if id_ == quote(old, safe=""):
+            return f"{start}{slash}{quote(new, safe='')}"
+    telling = {quote(o, safe=""): quote(n, safe="") for o, n in jobs.items() if _is_telling(o)}
+    return _at_once(target, telling)
+
+
+def _spellings(jobs: Mapping[str, str]) -> dict[str, str]:
+    """How job ids stand in bodies, read as Latin-1; some of them only in quotes."""
+    spelt: dict[str, str] = {}
+    for old, new in jobs.items():
+        edge = "" if _is_telling(old) else '"'
+        for write in (_in_utf8, _in_json):
+            spelt[edge + write(old) + edge] = edge + write(new) + edge
+    return spelt
 
 
 def _is_telling(job: str) -> bool:
@@ -136,16 +134,22 @@ def _at_once(text: str, table: Mapping[str, str]) -> str:
     return re.sub("|".join(map(re.escape, keys)), lambda found: table[found[0]], text)
 
 
-def names_job(step: Step, job: str) -> bool:
-    """Whether a step asks about a job, or about an id that is made of the job's."""
-    if step.job == job:
-        return True
-    if len(job) < _SHORTEST_TELLING_ID:
-        return False
+def jobs_named(step: Step, jobs: Collection[str]) -> set[str]:
+    """Those of the jobs that a step asks about: its own, or whose ids its own is made of."""
+    if step.job in jobs:
+        return {step.job} if step.job else set()
     request = step.exchange.request
-    piece = step.job is not None and len(step.job) >= _SHORTEST_TELLING_ID and step.job in job
-    in_body = _in_json(job).encode("latin-1") in request.body
-    return piece or in_body or quote(job, safe="") in request.target
+    piece = step.job if step.job is not None and len(step.job) >= _SHORTEST_TELLING_ID else None
+    return {
+        job
+        for job in jobs
+        if len(job) >= _SHORTEST_TELLING_ID
+        and (
+            (piece is not None and piece in job)
+            or quote(job, safe="") in request.target
+            or _in_json(job).encode("latin-1") in request.body
+        )
+    }
 
 
 def _as_part(session: str) -> str:

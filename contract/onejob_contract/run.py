@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from onejob_contract.client import Client, without
 from onejob_contract.findings import Violation
+from onejob_contract.history import Outcome
 from onejob_contract.target import Target, WorkerMode
 
 if TYPE_CHECKING:
@@ -36,6 +37,7 @@ PROFILES: Final = MappingProxyType(
 STRETCH: Final = 3.0
 """A slow server gets this many times the profile's seconds before checks are cut short."""
 _JUDGING_S: Final = 60.0
+_OF_THE_WORKER: Final = "the result of the server's own worker"
 SLOW_S: Final = 0.02
 """Waiting for one answer of this length after the other wastes the profile's seconds."""
 
@@ -143,6 +145,14 @@ class Run:
         if sessions is not None:
             jobs = {op.job for op in history if op.session in sessions and op.job is not None}
             history = [op for op in history if op.session in sessions or op.job in jobs]
+        if self.has_worker or watched:
+            # What the server's own worker reported is not known, and may be signed at each read.
+            history = [
+                replace(op, url=_OF_THE_WORKER)
+                if op.outcome is Outcome.COMPLETED and op.url not in self.reported_urls
+                else op
+                for op in history
+            ]
         with_worker = [op for op in history if op.invoked_ns < watched]
         judgement = judge(with_worker, live_worker=True, budget_s=budget_s)
         if judgement.verdict == "linearizable":
