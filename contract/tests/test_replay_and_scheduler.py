@@ -247,7 +247,6 @@ def test_job_ids_that_contain_each_other_do_not_grow_in_a_replay(
         session.client.close()
     assert confirmed.replayed is not None
     assert confirmed.replayed[0] == 0
-    print([len(r.body) for r in sent][:70])
     assert max(len(request.body) for request in sent) < 2_000
     assert len(sent) >= len(violation.steps), "the replay went on to the end"
 
