@@ -27,10 +27,27 @@ def test_the_documented_answer_is_known_also_with_extra_members(
     assert reading.answer is Answer.BUSY
 
 
-@pytest.mark.parametrize("number", ["9" * 5_000, "-" + "9" * 5_000, "1e4000", "-0.5E-4000"])
-def test_a_number_of_any_size_may_stand_in_another_member(number: str) -> None:
-    body = f'{{"status": "not_found", "size": {number}}}'.encode()
+@pytest.mark.parametrize(
+    "value",
+    [
+        "9" * 5_000,
+        "-" + "9" * 5_000,
+        "1e4000",
+        "-0.5E-4000",
+        '"\\ud800"',
+        "[" * 5_000 + "]" * 5_000,
+        '{"a":' * 5_000 + '"]}"' + "}" * 5_000,
+    ],
+    ids=lambda value: value[:12],
+)
+def test_another_member_may_be_whatever_json_allows(value: str) -> None:
+    body = f'{{"before": {value}, "status": "not_found", "after": {value}}}'.encode()
     assert read(Call.STATUS, answered(404, body)).answer is Answer.NOT_FOUND
+
+
+def test_what_is_nested_too_deeply_must_be_json_all_the_same() -> None:
+    body = f'{{"status": "not_found", "deep": {"[" * 5_000}{"]" * 4_999}}}'.encode()
+    assert read(Call.STATUS, answered(404, body)).answer is None
 
 
 @pytest.mark.parametrize(
