@@ -44,15 +44,16 @@ def confirm(violation: Violation, iut: Iut, seconds: float) -> Violation:
         if shown is None:
             continue
         shortest = _shortened(steps, shown, violation, iut, deadline)
-        if not _shows_in_quiet(shortest, violation, iut):
-            violation.note = "shown again only while other checks were at work"
+        needs_others = not violation.unanswered and not _shows_in_quiet(shortest, violation, iut)
         last = shortest.steps[-1]
         violation.steps = shortest.steps
         violation.expected = shortest.names.renamed(violation.expected)
         violation.actual = last.reading.actual
         if violation.requirement == _UNIQUE:
             violation.actual, violation.note = f"jobId {last.granted_job!r} once more", ""
-        violation.replayed = (1, 1)
+        violation.replayed = (1, 2) if needs_others else (1, 1)
+        if needs_others:
+            violation.note = "shown again only while other checks were at work"
         violation.requirement = _shown_requirement(violation)
         return violation
     tries = 2
@@ -91,7 +92,10 @@ def _shown_requirement(violation: Violation) -> str:
 
 
 def _shows_in_quiet(shown: _Shown, violation: Violation, iut: Iut) -> bool:
-    """Whether the steps show it while nobody else of this run asks anything."""
+    """Whether the steps show it while nobody else of this run asks anything.
+
+    Not asked of silence, for which everybody would have to wait.
+    """
     with iut.run.client.places.alone(_QUIET_S) as is_quiet:
         return not is_quiet or _replay(shown.kept, violation, iut) is not None
 

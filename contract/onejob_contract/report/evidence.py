@@ -111,7 +111,7 @@ def how_often(violation: Violation) -> str:
     else:
         again = f"intermittent: {shown} of {tried} replays showed it again"
         if not shown:
-            again += ", so it may need what else the run did before or meanwhile"
+            again += ", so it may need these very names, or what else the run did"
     return f"{again}{'; ' + times if times else ''}"
 
 
