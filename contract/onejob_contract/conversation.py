@@ -238,7 +238,7 @@ class Conversation:
 
     def report(self, job: Job | str, url: str, request: Request) -> Seen:
         """POST /update_status, written in this way."""
-        self.run.reported_urls.add(url)
+        self.run.reports(url)
         exchange = self.run.client.send(request, self.check)
         step = self.run.client.recorded(Call.UPDATE, exchange, self.check, job=_id(job), url=url)
         seen = self._note(step)
@@ -271,7 +271,7 @@ class Conversation:
         Whether the server takes it, and for which session, is open, so the session is left out of
         the history.
         """
-        self.run.reported_urls.update(urls)
+        self.run.reports(*urls)
         step = self.run.client.outside(request, self.check, session)
         if session is not None:
             self.run.untracked_sessions.append(session)
@@ -286,7 +286,7 @@ class Conversation:
         exchanges = rendezvous(client, [(racer.request, who[i]) for i, racer in enumerate(racers)])
         log.add(exchanges, client)
         # All of them stand in the history before anything is made of one.
-        self.run.reported_urls.update(racer.url for racer in racers if racer.url is not None)
+        self.run.reports(*(racer.url for racer in racers if racer.url is not None))
         steps = [
             client.recorded(
                 racer.call, exchange, name, session=racer.session, job=racer.job, url=racer.url

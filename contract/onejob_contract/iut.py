@@ -118,7 +118,7 @@ class Iut(Conversation):
         """Judge: the job is completed and its status shows exactly this URL."""
         step = self.status(job).must_be(Answer.COMPLETED).step
         read = step.reading.member("image_url")
-        is_foreign = read not in self.run.reported_urls
+        is_foreign = self.run.is_foreign(read)
         if read == url or (self.run.has_worker and is_foreign):
             return
         violation = Violation(
@@ -188,7 +188,7 @@ class Iut(Conversation):
         for id_ in list(self.run.unfinished)[:_IN_LINE]:
             seen = self.status(id_)
             url = seen.reading.member("image_url")
-            if seen.answer is Answer.COMPLETED and url not in self.run.reported_urls:
+            if seen.answer is Answer.COMPLETED and self.run.is_foreign(url):
                 self.run.live_worker_seen = id_
                 return True
         return self.sees_worker([self.active_job()], _BRIEFLY_S)
@@ -209,7 +209,7 @@ class Iut(Conversation):
             return  # a newer job was done, so the older one was lost
         seen = [self.status(job) for job in waiting]
         urls = {one.reading.member("image_url") for one in seen if one.answer is Answer.COMPLETED}
-        if urls - self.run.reported_urls:
+        if any(map(self.run.is_foreign, urls)):
             raise Unobservable("the server's own worker has more jobs of this run than time")
 
     def must_be_answered(self, seen: Seen, requirement: str) -> None:
@@ -260,7 +260,9 @@ class Iut(Conversation):
             step = self.status(job).is_arranged(Answer.PROCESSING, Answer.COMPLETED).step
             if step.answer is Answer.COMPLETED:
                 self.run.unfinished.pop(job.id, None)
-                return step.reading.member("image_url")
+                url = step.reading.member("image_url")
+                self.run.is_foreign(url)  # from now on, even if it is reported again by us
+                return url
             self._wait_for_worker(pause)
             pause = min(0.25, pause * 1.5)
         raise Unobservable("the server's own worker did not finish a job within its time")

@@ -17,6 +17,7 @@ from onejob_contract.run import Run
 from onejob_contract.wire import Trouble
 
 SERVER_ERROR: Final = 500
+_FELLOWS: Final = 6
 
 REPEATED: Final = frozenset({Answer.UPDATED, Answer.UNKNOWN_JOB, Answer.MISSING_FIELD})
 """What a repeated update of a finished job may answer: anything documented (reading, 6)."""
@@ -155,8 +156,7 @@ class Judging:
         if not self._run.may_have_worker:
             return False
         if step.call is Call.PUBLISH and step.answer is Answer.GRANTED and Answer.BUSY in allowed:
-            before = self._previous_job(step)
-            return before is not None and self._finished_by_itself(before)
+            return self._was_free(step)
         if step.job is None or Answer.NOT_FOUND in allowed or step.job in self._reported:
             return False
         if step.call is Call.STATUS and step.answer is Answer.COMPLETED:
@@ -172,16 +172,32 @@ class Judging:
         return step.answer is Answer.COMPLETED and self._is_foreign(step)
 
     def _is_foreign(self, step: Step) -> bool:
-        foreign = step.reading.member("image_url") not in self._run.reported_urls
+        foreign = self._run.is_foreign(step.reading.member("image_url"))
         if foreign:
             self._run.live_worker_seen = step.job
             if step.job is not None:
                 self._run.unfinished.pop(step.job, None)
         return foreign
 
-    def _previous_job(self, step: Step) -> str | None:
+    def _was_free(self, step: Step) -> bool:
+        """Whether the session of a grant may have been free: its other jobs ended by themselves.
+
+        In a race another grant may be the later one, and then it is this job that ended.
+        """
+        explained = False
         grants = self._granted.get(step.session or "", ())
-        return grants[-2].granted_job if len(grants) > 1 else None
+        for other in [grant for grant in grants if grant is not step][-_FELLOWS:]:
+            job, exchange = other.granted_job or "", other.exchange
+            if job in self._reported or exchange.invoked_ns > step.exchange.returned_ns:
+                continue
+            is_in_race = exchange.returned_ns > step.exchange.invoked_ns
+            ended = self._finished_by_itself(job) or (
+                is_in_race and self._finished_by_itself(step.granted_job or "")
+            )
+            if not ended:
+                return False
+            explained = True
+        return explained
 
 
 def _must_have_happened(step: Step) -> None:

@@ -91,7 +91,7 @@ def look(client: Client, patience_s: float) -> Preflight:
     one_at_a_time = _blocks_others(client)
     if one_at_a_time:
         client.keep_alive = False
-    client.places = Places(_room(client))
+    client.places = Places(_room(client, latencies[0]))
     session = f"onejob-preflight-{client.token}"
     form = encode(publish_parts(session, small_png(1), small_jpeg(1)))
     publish = client.publish(session, form, WHO)
@@ -260,10 +260,12 @@ def _blocks_others(client: Client) -> bool:
     return blocked
 
 
-def _room(client: Client) -> int:
-    """How many requests the server lets in while none of them is complete; MANY if it takes them.
+def _room(client: Client, alone_s: float) -> int:
+    """How many connections the server serves side by side; MANY if it serves all that are tried.
 
-    One place is left free: what the kit closed may still stand in the queue.
+    Some let in only so many requests that are not complete yet; others answer only so many
+    connections that stay open, and the next one when one of those is closed. One place is left
+    free: what the kit closed may still stand in the queue. `alone_s` is how long one answer took.
     """
     if client.target.origin.scheme == "https":
         return MANY  # a handshake needs the server's attention already
@@ -279,10 +281,15 @@ def _room(client: Client) -> int:
     for connection in held:
         with suppress(WireError):
             connection.send_tail(deadline)
+    in_turn_s = time.monotonic() + _QUEUED_S + _MUCH_LONGER * alone_s * len(held)
+    answered = 0
     for connection in held:
-        with suppress(WireError), closing(connection):
-            connection.receive(deadline)
-    return MANY if len(held) == _MOST_HELD else max(1, len(held) - 1)
+        with suppress(WireError):
+            connection.receive(min(deadline, in_turn_s))
+            answered += 1
+    for connection in held:
+        connection.close()
+    return MANY if answered == _MOST_HELD else max(1, answered - 1)
 
 
 def _short_queue(client: Client) -> tuple[int, dict[str, str]]:

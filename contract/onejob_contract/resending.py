@@ -39,7 +39,7 @@ class Resending:
         url = None if old.url is None else self.renamed(old.url)
         request = self._request(old, session)
         if url is not None:
-            run.reported_urls.add(url)
+            run.reports(url)
         if old.call is None:
             if session is not None:
                 run.untracked_sessions.append(session)

@@ -71,6 +71,7 @@ class Run:
     stop: threading.Event = field(default_factory=threading.Event)
     violations: list[Violation] = field(default_factory=list)
     reported_urls: set[str] = field(default_factory=set)
+    worker_urls: set[str] = field(default_factory=set)
     untracked_sessions: list[str] = field(default_factory=list)
     unfinished: dict[str, str] = field(default_factory=dict)
     cut_short: dict[str, str] = field(default_factory=dict)
@@ -159,6 +160,17 @@ class Run:
             rest = [op for op in history if op.invoked_ns >= watched]
             judgement = judge(rest, live_worker=self.has_worker, budget_s=budget_s)
         return judgement
+
+    def reports(self, *urls: str) -> None:
+        """Note that this run reports these URLs as results; those of the worker stay its own."""
+        self.reported_urls.update(url for url in urls if url not in self.worker_urls)
+
+    def is_foreign(self, url: str) -> bool:
+        """Whether a result URL is not one that this run reported, and so the server's own."""
+        if url in self.reported_urls:
+            return False
+        self.worker_urls.add(url)
+        return True
 
     def report(self, violation: Violation) -> bool:
         """Record a violation; seen again it only counts, and the one that was replayed is kept.

@@ -182,7 +182,9 @@ class Scheduler:
                     run.gone = True
                     return ended(Ending.GONE, f"it died: {violation.actual}")
                 if self._may_be_bad_luck(violation):
-                    reason = f"one request was not answered ({violation.actual}), its replay was"
+                    reason = f"one request was not answered ({violation.actual}), others were"
+                    if task.proof.cost is Cost.WAITS:
+                        break
                     continue
                 if self._may_be_out_of_order(violation, iut, task):
                     reason = f"the server said that something behind it failed: {violation.actual}"
@@ -231,8 +233,8 @@ class Scheduler:
         return True
 
     def _may_be_bad_luck(self, violation: Violation) -> bool:
-        """Whether an answer failed to come, for once or in a crowd, and came when asked again."""
-        if not violation.unanswered or violation.replayed is None or violation.replayed[0]:
+        """Whether an answer failed to come, for once or in a crowd, and not when asked again."""
+        if not violation.unanswered or (violation.replayed is not None and violation.replayed[0]):
             return False
         self._run.unanswered.append(violation)
         is_first = len(self._run.unanswered) == 1

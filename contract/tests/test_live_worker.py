@@ -6,8 +6,11 @@ from dataclasses import replace
 import pytest
 
 from onejob_contract.checks import Cost, Proof
+from onejob_contract.client import Step, publish_request
+from onejob_contract.documented import Answer, Call
 from onejob_contract.findings import Unobservable
-from onejob_contract.iut import Budget, Iut
+from onejob_contract.iut import Budget, Iut, Racer
+from onejob_contract.races import RaceLog
 from onejob_contract.scheduler import Scheduler, Task
 from onejob_contract.session import Options, Session
 from onejob_contract.target import Target, WorkerMode
@@ -43,6 +46,45 @@ def test_the_url_of_a_worker_that_was_not_seen_so_far_accuses_nobody() -> None:
         with pytest.raises(Unobservable, match="own worker"):
             iut.must_read(iut.active_job(), iut.new_url())
         assert run.has_worker
+        session.client.close()
+
+
+def test_a_grant_of_a_race_is_judged_by_the_other_jobs_of_its_session(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The worker ended the jobs on either side of it; it is active itself, as it may be."""
+    with running("worker-at-once") as url:
+        session = Session(Target(Origin.parse(url)), Options(profile="quick", seed=1))
+        session.prepare()
+        iut = Iut(session.run_state, "a check", 0, "LOCK-RACE", Budget(math.inf, math.inf))
+        name = iut.new_session()
+        racer = Racer(Call.PUBLISH, publish_request(iut.form(name)), session=name)
+        _, middle, _ = iut.race([racer] * 3, RaceLog("a race"))
+
+        def is_active_itself(job: str) -> Step:
+            step = iut.status(job).step
+            active = replace(step.reading, answer=Answer.PROCESSING)
+            return replace(step, reading=active) if job == middle.granted_job else step
+
+        monkeypatch.setattr(iut._judging, "_status", is_active_itself)
+        with pytest.raises(Unobservable, match="own worker"):
+            iut.judge(middle, frozenset({Answer.BUSY}), None)
+        session.client.close()
+
+
+def test_the_url_of_a_worker_stays_its_own_when_the_kit_reports_it_again() -> None:
+    with running("worker-at-once") as url:
+        session = Session(Target(Origin.parse(url)), Options(profile="quick", seed=1))
+        session.prepare()
+        iut = Iut(session.run_state, "a check", 0, "UPDATE-REPEATED", Budget(math.inf, math.inf))
+        job = iut.active_job()
+        result = iut.status(job).reading.member("image_url")
+        assert session.run_state.is_foreign(result)
+        iut.update(job, result)
+        assert session.run_state.is_foreign(result)
+        mine = iut.new_url()
+        iut.update(job, mine)
+        assert not session.run_state.is_foreign(mine)
         session.client.close()
 
 

@@ -98,7 +98,7 @@ def _rove(iut: Iut, who: str, random: Random, sessions: list[str], jobs: list[st
         elif choice < 0.7 and iut.run.surroundings.update_status:
             job = jobs[-1] if random.random() < 0.8 else random.choice(jobs)
             url = f"https://results.example.com/{job}/{random.randrange(3)}.png"
-            iut.run.reported_urls.add(url)
+            iut.run.reports(url)
             client.update(job, url, who)
         else:
             client.status(random.choice(jobs[-4:]), who)
