@@ -181,7 +181,7 @@ class Scheduler:
                 if not self._confirm(violation, iut):
                     run.gone = True
                     return ended(Ending.GONE, f"it died: {violation.actual}")
-                if self._may_be_bad_luck(violation):
+                if not task.proof.breaks_the_server and self._may_be_bad_luck(violation):
                     reason = f"one request was not answered ({violation.actual}), others were"
                     if task.proof.cost is Cost.WAITS:
                         break
