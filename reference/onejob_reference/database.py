@@ -34,6 +34,7 @@ _PATIENCE_S = 2.5
 _SHORTEST_CONNECT_TIMEOUT_S = 2  # of PostgreSQL's client library
 _SCHEMA_LOCK = select(func.pg_advisory_xact_lock(0x6F6E656A6F62))
 _LARGEST_POOL = 64
+_CHECKPOINT_PAGES = 4000  # 16 MB: writers wait for the disk at each checkpoint
 
 log = structlog.get_logger()
 
@@ -149,9 +150,15 @@ class Database:
         means that nothing was written.
         """
         with self._cursor() as cursor:
-            with self._telling_why():
-                cursor.execute(self._begin)
-                yield Transaction(cursor, self._engine.dialect)
+            try:
+                with self._telling_why():
+                    cursor.execute(self._begin)
+                    yield Transaction(cursor, self._engine.dialect)
+            except BaseException as failure:
+                if not _is_broken(failure):
+                    with self._telling_why():
+                        cursor.execute("ROLLBACK")
+                raise
             try:
                 cursor.execute("COMMIT")
             except self._driver.Error as failure:
@@ -184,13 +191,12 @@ class Database:
             raise DatabaseError(_reason(failure)) from failure
         try:
             yield connection.cursor()
-        except ConflictError:
-            raise
-        except DatabaseError:
-            connection.invalidate()  # whatever state it is in, it is not handed out again
+        except BaseException as failure:
+            if _is_broken(failure):
+                connection.invalidate()  # whatever state it is in, it is not handed out again
             raise
         finally:
-            connection.close()  # back to the pool, which rolls back what was not committed
+            connection.close()  # back to the pool
 
     @contextmanager
     def _telling_why(self) -> Iterator[None]:
@@ -200,6 +206,11 @@ class Database:
             raise ConflictError(_reason(failure)) from failure
         except self._driver.Error as failure:
             raise DatabaseError(_reason(failure)) from failure
+
+
+def _is_broken(failure: BaseException) -> bool:
+    """Whether the connection cannot be trusted after this; a refused row does it no harm."""
+    return isinstance(failure, DatabaseError) and not isinstance(failure, ConflictError)
 
 
 def _reason(failure: BaseException | None) -> str:
@@ -229,6 +240,7 @@ def _sqlite(url: URL, patience: float) -> Engine:
         url,
         paramstyle="named",
         pool_size=_LARGEST_POOL,
+        pool_reset_on_return=None,  # `writing` leaves nothing open
         connect_args={"timeout": patience, "isolation_level": None},
     )
 
@@ -240,6 +252,7 @@ def _sqlite(url: URL, patience: float) -> Engine:
         record.info["read-only"] = not is_writable()
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = NORMAL")
+        connection.execute(f"PRAGMA wal_autocheckpoint = {_CHECKPOINT_PAGES}")
 
     @event.listens_for(engine, "checkout")
     def replace_if_outdated(_connection: Any, record: Any, _proxy: Any) -> None:
@@ -264,6 +277,7 @@ def _postgresql(url: URL, patience: float) -> Engine:
     engine = create_engine(
         url,
         pool_size=_LARGEST_POOL,
+        pool_reset_on_return=None,  # `writing` leaves nothing open
         pool_pre_ping=True,
         connect_args={
             "connect_timeout": max(_SHORTEST_CONNECT_TIMEOUT_S, round(patience)),

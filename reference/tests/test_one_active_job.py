@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from conftest import Server
 
 
@@ -61,6 +63,19 @@ def test_of_a_stampede_one_is_granted(server: Server) -> None:
 
     assert answers == [200] + [429] * (racers - 1)
     assert len(server.uploads()) == 2
+
+
+@pytest.mark.parametrize("lock_url", ["sql", "sql elsewhere", "redis"], indirect=True)
+def test_a_server_process_refuses_a_session_it_never_saw(
+    serve_with: Callable[..., Server], lock_url: str
+) -> None:
+    one, other = serve_with(lock=lock_url), serve_with(lock=lock_url)
+    job_id = one.accepted("alice")
+
+    refusals = [other.publish("alice").status_code for _ in range(2)]
+
+    assert refusals == [429, 429]
+    assert {path.parent.name for path in other.uploads()} == {job_id}
 
 
 def test_a_late_report_of_an_older_job_does_not_free_the_newer(server: Server) -> None:
