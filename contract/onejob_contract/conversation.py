@@ -6,6 +6,7 @@ Every exchange is noted in the trace of the check, from which its evidence is ta
 from __future__ import annotations
 
 import itertools
+import math
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -20,7 +21,7 @@ from onejob_contract.documented import Answer, Call, Reading
 from onejob_contract.findings import TargetGone, Unobservable, Violation
 from onejob_contract.judging import Judging
 from onejob_contract.races import RaceLog, rendezvous
-from onejob_contract.run import STRETCH, Run
+from onejob_contract.run import Run
 from onejob_contract.wire import Exchange, Request
 from onejob_fixtures.forms import Form, Part, encode, publish_parts
 from onejob_fixtures.images import Image, small_jpeg, small_png
@@ -32,6 +33,7 @@ _GRACE_TIMEOUTS: Final = 2
 _WIDTH: Final = 16
 _SLOWER: Final = 3
 _GRACE_S: Final = 2.0
+_SHORT_GRACE_S: Final = 0.1
 NO_TIME: Final = "there was no time for it; a longer --profile has more"
 
 Thing = TypeVar("Thing")
@@ -51,13 +53,13 @@ class Budget:
 
     The rounds of the quick profile are worth waiting for, on a busy machine until `enough_by`.
     A request left unanswered after `at_most` ends the run, at once where nothing else is answered
-    either, else two timeouts later: its server has had its time. What goes on for as long again
-    as the whole run may take is given up. A brief look has the rounds of the quick profile,
-    whatever the profile.
+    either, else two timeouts later: its server has had its time. What still goes on at `ends` is
+    given up. A brief look has the rounds of the quick profile, whatever the profile.
     """
 
     until: float
     at_most: float
+    ends: float = math.inf
     brief: bool = False
     enough_by: float = 0.0
 
@@ -194,12 +196,13 @@ class Conversation:
         were not.
         """
         todo = list(things)
-        at_most = max(self._budget.at_most, time.monotonic() + _GRACE_S)
-        places = self.run.client.places
-        width = _WIDTH if self.run.is_slow and not places.in_turn else 1
+        in_turn = self.run.client.places.in_turn
+        end = self._budget.until if in_turn else self._budget.at_most
+        end = max(end, time.monotonic() + (_SHORT_GRACE_S if in_turn else _GRACE_S))
+        width = _WIDTH if self.run.is_slow and not in_turn else 1
 
         def one(thing: Thing) -> bool:
-            if time.monotonic() > at_most or self.run.stop.is_set():
+            if time.monotonic() > end or self.run.stop.is_set():
                 return False
             do(thing)
             return True
@@ -318,7 +321,7 @@ class Conversation:
     # --- bookkeeping ---------------------------------------------------------------------
 
     def _note(self, step: Step) -> Seen:
-        if time.monotonic() > self._budget.at_most + self.run.profile.seconds * STRETCH:
+        if time.monotonic() > self._budget.ends:
             raise Unobservable(NO_TIME)
         self._must_not_be_silent(step.exchange)
         self.trace.append(step)

@@ -1,7 +1,8 @@
 """Run the checks in lanes: cheap ones first, those that wait beside the others, the last ones last.
 
 A check of many rounds finds most of what it ever finds in its first rounds. So where the profile
-has time for many, all of them get a brief look before any gets its whole share.
+has time for many, all of them get a brief look before any gets its whole share. And where a slow
+server leaves no time for all checks, every requirement has one before any has its second.
 
 The suite is pytest's: it collects and reports. But pytest runs one test at a time, and a kit that
 waits for a slow server one request at a time is slow itself. So the bodies of the checks run here,
@@ -45,6 +46,8 @@ _BRIEF_LOOK_S = 0.3
 _WORTH_A_BRIEF_LOOK = 4
 _KEPT_FOR_THE_END_S = 0.4
 _WORTH_WAITING = 2.0
+_WORTH_A_VERDICT = 20.0
+"""So many times the profile's seconds, until a slow server has answered for each requirement."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +72,8 @@ class Scheduler:
         wanted = 3 if places.in_turn else 3 + int(pace_s / _LATENCY_OF_A_LANE_S)
         self.lanes = min(_MOST_LANES, wanted, max(3, places.number))
         self._volume_left = 0
+        self._firsts: frozenset[str] = frozenset()
+        self._firsts_left = 0
         self._guard = threading.Lock()
 
     def results(self, tasks: Sequence[Task]) -> Iterator[tuple[Task, CheckResult]]:
@@ -78,6 +83,10 @@ class Scheduler:
             (t for t in tasks if Cost.FAST <= t.proof.cost <= Cost.EXPLORES),
             key=lambda t: t.proof.cost,
         )
+        if self._run.is_slow:
+            self._firsts = _first_of_each_requirement(laned)
+            self._firsts_left = len(self._firsts)
+            laned.sort(key=lambda task: task.name not in self._firsts)
         last = [task for task in tasks if task.proof.cost is Cost.LAST]
         self._volume_left = sum(task.proof.cost in _VOLUMES for task in laned)
         with ThreadPoolExecutor(len(waits) + self.lanes, "onejob") as pool:
@@ -157,14 +166,9 @@ class Scheduler:
         def ended(ending: Ending, reason: str = "", blamed: str = "") -> CheckResult:
             return CheckResult(task.name, task.proof.requirements, ending, reason, blamed=blamed)
 
-        if time.monotonic() > budget.at_most + run.profile.seconds * STRETCH:
-            return ended(Ending.UNOBSERVABLE, NO_TIME)
-        try:
-            _require(task.proof.needs, run)
-        except Unobservable as unobservable:
-            return ended(Ending.UNOBSERVABLE, unobservable.reason)
-        except NotApplicable as not_applicable:
-            return ended(Ending.NOT_APPLICABLE, not_applicable.reason)
+        not_run = self._not_run(task, budget)
+        if not_run is not None:
+            return ended(*not_run)
         reason = ""
         for attempt in (0,) if brief else range(1, 1 + ATTEMPTS):
             iut = Iut(run, task.name, task.number, task.proof.requirements[0], budget)
@@ -213,7 +217,28 @@ class Scheduler:
             finally:
                 for aside in iut.asides:
                     self._confirm(aside, iut)
-        return ended(Ending.UNOBSERVABLE, reason)
+        return ended(self._unseen(reason), reason)
+
+    def _not_run(self, task: Task, budget: Budget) -> tuple[Ending, str] | None:
+        """Why a check is not run at all, if so: no time for it, or what it needs is not there."""
+        if time.monotonic() > (budget.ends if self._is_needed(task) else budget.at_most):
+            return self._unseen(NO_TIME), NO_TIME
+        try:
+            _require(task.proof.needs, self._run)
+        except Unobservable as unobservable:
+            return Ending.UNOBSERVABLE, unobservable.reason
+        except NotApplicable as not_applicable:
+            return Ending.NOT_APPLICABLE, not_applicable.reason
+        return None
+
+    def _unseen(self, reason: str) -> Ending:
+        """How a check ended that saw nothing: of a slow server not everything can be seen."""
+        is_no_time = reason == NO_TIME and self._run.is_slow
+        return Ending.NO_TIME if is_no_time else Ending.UNOBSERVABLE
+
+    def _is_needed(self, task: Task) -> bool:
+        """Whether the verdict waits for this check, though the run has had its time."""
+        return not self._run.is_slow or task.name in self._firsts or task.proof.cost is Cost.LAST
 
     def _confirm(self, violation: Violation, iut: Iut) -> bool:
         """Show it again; False if it was only the silence of a server that was going down."""
@@ -255,23 +280,44 @@ class Scheduler:
 
     def _budget(self, task: Task, *, brief: bool) -> Budget:
         """A fair share of the time that is left; a slow server gets more of it in all."""
-        run, now = self._run, time.monotonic()
+        run, now, cost = self._run, time.monotonic(), task.proof.cost
         at_most = run.started + run.profile.seconds * STRETCH
-        if task.proof.cost is Cost.LAST:
+        ends = at_most + run.profile.seconds * STRETCH
+        if cost is Cost.LAST:
             return Budget(math.inf, math.inf)
-        if task.proof.cost is Cost.WORKER:
-            return Budget(math.inf, now + run.profile.seconds * STRETCH)
-        if task.proof.cost not in _VOLUMES:
-            return Budget(min(at_most, now + run.profile.seconds), at_most)
+        if cost is Cost.WORKER:
+            at_most = now + run.profile.seconds * STRETCH
+            return Budget(math.inf, at_most, at_most + run.profile.seconds * STRETCH)
+        if task.name in self._firsts:
+            ends = run.started + run.profile.seconds * _WORTH_A_VERDICT
+            if run.client.places.in_turn:
+                with self._guard:
+                    waiting_turns = math.ceil(self._firsts_left / self.lanes)
+                    self._firsts_left -= 1
+                share = (at_most - now) / max(1, waiting_turns)
+                return Budget(now + max(_SMALLEST_SLICE_S, share), at_most, ends)
+        if cost not in _VOLUMES:
+            return Budget(min(at_most, now + run.profile.seconds), at_most, ends)
         if brief:
-            return Budget(now + _BRIEF_LOOK_S, at_most, brief=True)
+            return Budget(now + _BRIEF_LOOK_S, at_most, ends, brief=True)
         with self._guard:
             waiting_turns = math.ceil(self._volume_left / self.lanes)
             self._volume_left -= 1
         left = run.started + run.profile.seconds - _KEPT_FOR_THE_END_S - now
         share = min(1.0, task.proof.share / max(1, waiting_turns)) * left
         enough_by = 0.0 if run.is_slow else run.started + run.profile.seconds * _WORTH_WAITING
-        return Budget(now + max(_SMALLEST_SLICE_S, share), at_most, enough_by=enough_by)
+        return Budget(now + max(_SMALLEST_SLICE_S, share), at_most, ends, enough_by=enough_by)
+
+
+def _first_of_each_requirement(tasks: Sequence[Task]) -> frozenset[str]:
+    """The names of the tasks that are the first, in this order, to prove some requirement."""
+    proven: set[str] = set()
+    firsts = set()
+    for task in tasks:
+        if not proven.issuperset(task.proof.requirements):
+            proven.update(task.proof.requirements)
+            firsts.add(task.name)
+    return frozenset(firsts)
 
 
 def _decides(violation: Violation) -> bool:

@@ -44,6 +44,7 @@ class Ending(StrEnum):
     VIOLATED = "violated"
     UNOBSERVABLE = "unobservable"
     NOT_APPLICABLE = "not applicable"
+    NO_TIME = "no time"
     GONE = "target gone"
     NOT_RUN = "not run"
     FAULT = "fault of the kit"
@@ -98,7 +99,8 @@ def conclude(
 
     Skipped and inconclusive never count as pass: a run in which nothing was judged, or a
     must-requirement stayed unobserved without being accepted, is inconclusive. So is one that left
-    a fault injected: `unhealed` says which.
+    a fault injected: `unhealed` says which. Where a slow server left no time for some checks of a
+    requirement, the others decide, and the sentence says how many were left out.
     """
     known_failures = known_failures or {}
     judged = tuple(
@@ -145,6 +147,12 @@ def conclude(
     else:
         overall, code = Overall.CONFORMANT, Exit.CONFORMANT
         because = f"{_count(len(passed), 'requirement')} hold"
+        left_out = [result for result in results if result.ending is Ending.NO_TIME]
+        if left_out:
+            because += (
+                f", but the server is so slow that {_count(len(left_out), 'check')} had no time; "
+                "a longer --profile has more"
+            )
         known = [r for r in gating if r.known]
         because += f", {_count(len(known), 'known failure')}" if known else ""
         idle = [
@@ -184,8 +192,13 @@ def _requirement(
             if ending is Ending.VIOLATED:
                 reason = f"not judged to the end, since {result.blamed} failed on the way"
             return RequirementResult(requirement, Verdict.INCONCLUSIVE, reason, accepted=waiver)
+    left_out = [result for result in checks if result.ending is Ending.NO_TIME]
     if Ending.PASSED in endings:
-        return RequirementResult(requirement, Verdict.PASS)
+        reason = f"{len(left_out)} of {len(checks)} checks had no time" if left_out else ""
+        return RequirementResult(requirement, Verdict.PASS, reason)
+    if left_out:
+        reason = left_out[0].reason
+        return RequirementResult(requirement, Verdict.INCONCLUSIVE, reason, accepted=waiver)
     if Ending.NOT_APPLICABLE in endings:
         reason = next(r.reason for r in checks if r.ending is Ending.NOT_APPLICABLE)
         return RequirementResult(requirement, Verdict.NOT_APPLICABLE, reason)

@@ -149,7 +149,7 @@ def test_a_check_that_goes_on_for_too_long_is_given_up() -> None:
     with running("correct") as url:
         session = session_on(url)
         long_ago = time.monotonic() - 3600
-        iut = Iut(session.run_state, "a check", 0, "HEALTH-OK", Budget(long_ago, long_ago))
+        iut = Iut(session.run_state, "a check", 0, "HEALTH-OK", Budget(*[long_ago] * 3))
         with pytest.raises(Unobservable, match="a longer --profile"):
             iut.health()
         session.client.close()
@@ -214,7 +214,7 @@ def test_a_race_that_runs_out_of_time_is_in_the_history_as_a_whole() -> None:
     with running("correct") as url:
         session = session_on(url)
         long_ago = time.monotonic() - 3600
-        iut = Iut(session.run_state, "a check", 0, "LOCK-RACE", Budget(long_ago, long_ago))
+        iut = Iut(session.run_state, "a check", 0, "LOCK-RACE", Budget(*[long_ago] * 3))
         name = iut.new_session()
         racer = Racer(Call.PUBLISH, publish_request(iut.form(name)), session=name)
         with pytest.raises(Unobservable, match="a longer --profile"):

@@ -91,21 +91,6 @@ def test_a_long_run_looks_briefly_at_all_checks_before_any_gets_its_share(
     assert results == ["one", "two"], "each handed in once"
 
 
-@pytest.mark.parametrize(
-    ("server", "lanes"),
-    [("correct", range(3, 6)), ("slow-refusals-and-updates", range(10, 65))],
-)
-def test_a_server_slow_in_anything_is_asked_many_things_at_a_time(
-    server: str, lanes: range
-) -> None:
-    """Not by the pace under load: a server of one thread must not be drowned for its queue."""
-    with running(server) as url:
-        session = session_on(url)
-        session.client.close()
-    assert Scheduler(session.run_state).lanes in lanes
-    assert session.run_state.is_slow is (server != "correct")
-
-
 def test_what_a_brief_look_finds_is_not_looked_at_again(session: Session) -> None:
     session.run_state.profile = PROFILES["thorough"]
     looks = []

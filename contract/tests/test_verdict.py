@@ -37,6 +37,21 @@ def test_a_server_of_which_everything_was_seen_and_right_is_conformant() -> None
     assert conclusion.because == "2 requirements hold"
 
 
+def test_checks_without_time_leave_the_verdict_to_the_others_and_are_counted() -> None:
+    late = [ended(BUSY.id, Ending.NO_TIME, "no time"), ended(HEALTH.id, Ending.NO_TIME, "no time")]
+    conclusion = conclude([HEALTH, BUSY], [*ALL_PASSED, *late], [])
+    assert conclusion.exit is Exit.CONFORMANT
+    assert "so slow that 2 checks had no time" in conclusion.because
+    assert [one.reason for one in conclusion.requirements] == ["1 of 2 checks had no time"] * 2
+
+
+def test_a_requirement_none_of_whose_checks_had_time_was_not_seen() -> None:
+    results = [ALL_PASSED[0], ended(BUSY.id, Ending.NO_TIME, "no time")]
+    conclusion = conclude([HEALTH, BUSY], results, [])
+    assert conclusion.exit is Exit.NOT_JUDGED
+    assert verdicts(conclusion) == [Verdict.PASS, Verdict.INCONCLUSIVE]
+
+
 def test_one_broken_must_requirement_makes_it_nonconformant() -> None:
     results = [ALL_PASSED[0], ended(BUSY.id, Ending.VIOLATED, blamed=BUSY.id)]
     conclusion = conclude([HEALTH, BUSY], results, [BROKEN_BUSY])
