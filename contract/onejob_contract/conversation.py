@@ -214,7 +214,7 @@ class Conversation:
                 done = list(pool.map(one, todo))
         if not all(done):
             self.run.cut_short[self.check] = f"{sum(done)} of {len(todo)} cases"
-        if not any(done):
+        if todo and not any(done):
             raise Unobservable(NO_TIME)
         return [thing for thing, is_done in zip(todo, done, strict=True) if is_done]
 

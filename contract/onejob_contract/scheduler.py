@@ -238,7 +238,8 @@ class Scheduler:
 
     def _is_needed(self, task: Task) -> bool:
         """Whether the verdict waits for this check, though the run has had its time."""
-        return not self._run.is_slow or task.name in self._firsts or task.proof.cost is Cost.LAST
+        cost = task.proof.cost
+        return not self._run.is_slow or task.name in self._firsts or cost in (Cost.WAITS, Cost.LAST)
 
     def _confirm(self, violation: Violation, iut: Iut) -> bool:
         """Show it again; False if it was only the silence of a server that was going down."""
@@ -288,14 +289,14 @@ class Scheduler:
         if cost is Cost.WORKER:
             at_most = now + run.profile.seconds * STRETCH
             return Budget(math.inf, at_most, at_most + run.profile.seconds * STRETCH)
-        if task.name in self._firsts:
+        if run.is_slow and self._is_needed(task):
             ends = run.started + run.profile.seconds * _WORTH_A_VERDICT
-            if run.client.places.in_turn:
-                with self._guard:
-                    waiting_turns = math.ceil(self._firsts_left / self.lanes)
-                    self._firsts_left -= 1
-                share = (at_most - now) / max(1, waiting_turns)
-                return Budget(now + max(_SMALLEST_SLICE_S, share), at_most, ends)
+        if task.name in self._firsts and run.client.places.in_turn:
+            with self._guard:
+                waiting_turns = math.ceil(self._firsts_left / self.lanes)
+                self._firsts_left -= 1
+            share = (at_most - now) / max(1, waiting_turns)
+            return Budget(now + max(_SMALLEST_SLICE_S, share), at_most, ends)
         if cost not in _VOLUMES:
             return Budget(min(at_most, now + run.profile.seconds), at_most, ends)
         if brief:
