@@ -161,8 +161,10 @@ class Client:
             reading = Reading(None, describe_exchange(exchange), json_type=True)
         return Step(None, exchange, reading, session)
 
-    def give_up(self, request: Request, bytes_of_body: int, who: str, session: str) -> None:
-        """Begin a publish and reset the connection; what the server makes of it is unknown."""
+    def give_up(
+        self, request: Request, bytes_of_body: int, who: str, session: str, *, reset: bool
+    ) -> None:
+        """Begin a publish, then reset or close the connection; what becomes of it is unknown."""
         request = self.stamped(request, who)
         with self.places.taken():
             deadline = time.monotonic() + self.target.response_timeout_s
@@ -170,7 +172,7 @@ class Client:
             try:
                 connection = Connection(self.target.origin, deadline)
                 connection.send_half(request, bytes_of_body, deadline)
-                connection.abort()
+                (connection.abort if reset else connection.close)()
             except WireError:
                 return
         self.history.append(

@@ -304,11 +304,11 @@ class Conversation:
                 self.run.unfinished.pop(racer.job, None)
         return steps
 
-    def give_up(self, session: str, share: float) -> None:
-        """Publish, but reset the connection when this share of the form was sent."""
+    def give_up(self, session: str, share: float, *, reset: bool) -> None:
+        """Publish, but reset or close the connection when this share of the form was sent."""
         request = publish_request(self.form(session))
         sent = int(len(request.body) * share)
-        self.run.client.give_up(request, sent, self.check, session)
+        self.run.client.give_up(request, sent, self.check, session, reset=reset)
 
     def judge(self, step: Step, allowed: frozenset[Answer], blame: str | None) -> None:
         """Compare a step with the answers that are right. Raises Violation or Unobservable."""

@@ -29,6 +29,7 @@ _QUEUED_S = 0.5
 """A connection that takes longer found the server's queue full: the kernel asks again after 1 s."""
 _BESIDE_EACH_OTHER = 8
 _HARDLY_LONGER = 2
+_A_RACE = 2
 _CUT_OFF = (Trouble.CLOSED, Trouble.STALE)
 _LONGEST_QUEUE = 5
 """Nobody waits for others longer than this fraction of the deadline."""
@@ -92,6 +93,8 @@ def look(client: Client, patience_s: float) -> Preflight:
     if one_at_a_time:
         client.keep_alive = False
     client.places = Places(_room(client, latencies[0]))
+    if client.places.number < MANY:
+        client.keep_alive = False  # each kept connection may hold one of the server's threads
     session = f"onejob-preflight-{client.token}"
     form = encode(publish_parts(session, small_png(1), small_jpeg(1)))
     publish = client.publish(session, form, WHO)
@@ -265,7 +268,8 @@ def _room(client: Client, alone_s: float) -> int:
 
     Some let in only so many requests that are not complete yet; others answer only so many
     connections that stay open, and the next one when one of those is closed. One place is left
-    free: what the kit closed may still stand in the queue. `alone_s` is how long one answer took.
+    free if a race is possible without it: what the kit closed may still stand in the queue.
+    `alone_s` is how long one answer took.
     """
     if client.target.origin.scheme == "https":
         return MANY  # a handshake needs the server's attention already
@@ -289,7 +293,9 @@ def _room(client: Client, alone_s: float) -> int:
             answered += 1
     for connection in held:
         connection.close()
-    return MANY if answered == _MOST_HELD else max(1, answered - 1)
+    if answered == _MOST_HELD:
+        return MANY
+    return answered - 1 if answered > _A_RACE else max(1, answered)
 
 
 def _short_queue(client: Client) -> tuple[int, dict[str, str]]:

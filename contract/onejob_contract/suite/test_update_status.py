@@ -22,6 +22,8 @@ def test_reporting_an_active_job_is_answered_updated(iut: Iut) -> None:
         lambda body: json.dumps(body, separators=(",", ":")),
         lambda body: json.dumps(body).replace("/", "\\u002f"),
         lambda body: json.dumps(body).replace("/", "\\/"),
+        lambda body: _escaped(json.dumps(body), *body.values()),
+        lambda body: _escaped(json.dumps(body), *body),
     )
     for write in writings:
         job = iut.active_job()
@@ -129,3 +131,11 @@ def test_a_repeated_report_breaks_nothing(iut: Iut) -> None:
 def _send(iut: Iut, body: dict[str, str]) -> Seen:
     request = Request("POST", "/update_status", JSON, json.dumps(body).encode())
     return iut.documented(Call.UPDATE, request)
+
+
+def _escaped(written: str, *texts: str) -> str:
+    """JSON in which every letter of these texts is escaped, those beyond 16 bits as two halves."""
+    for text in texts:
+        halves = text.encode("utf-16-be").hex(" ", 2).split()
+        written = written.replace(json.dumps(text)[1:-1], "".join(f"\\u{half}" for half in halves))
+    return written
