@@ -28,6 +28,7 @@ _ALIVE_S: Final = 2.0
 _LONG_WAIT: Final = 5
 """Waiting for more than this fraction of the deadline is waiting for other requests."""
 
+_READ_WITHIN_S: Final = 0.02
 _IDLE_S: Final = 1.0
 """A connection idle for longer may be closed by the server at any moment; common limits are 2 s."""
 
@@ -172,7 +173,11 @@ class Client:
             try:
                 connection = Connection(self.target.origin, deadline)
                 connection.send_half(request, bytes_of_body, deadline)
-                (connection.abort if reset else connection.close)()
+                if reset:
+                    time.sleep(_READ_WITHIN_S)  # a reset takes along what was not read yet
+                    connection.abort()
+                else:
+                    connection.close()
             except WireError:
                 return
         self.history.append(

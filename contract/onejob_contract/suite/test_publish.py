@@ -16,7 +16,7 @@ SLOW_TO_PAINT_PIXELS = 5_000_000
 MISREAD_FILE_NAMES = frozenset({"one_dot", "two_dots", "only_space"})
 """Names that well-kept form parsers take for "no file": nobody is accused for them."""
 
-NOTHINGS = ("0", "false", "null", "undefined", "None", "NaN", " ")
+NOTHINGS = ("0", "false", "null", "undefined", "None", "NaN", " ", ".", "..")
 BORN_WITH = (
     ("plain", "constructor"),
     ("simple", "toString"),

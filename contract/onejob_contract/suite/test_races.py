@@ -7,9 +7,13 @@ from onejob_contract.checks import Cost, proves
 from onejob_contract.client import Step, publish_request, status_request, update_request
 from onejob_contract.documented import Answer, Call
 from onejob_contract.findings import Unobservable, Violation
-from onejob_contract.iut import REPEATED, Iut, Job, Racer
+from onejob_contract.iut import REPEATED, Iut, Job, Racer, Seen
 from onejob_contract.races import RaceLog
-from onejob_fixtures.forms import Part, encode
+from onejob_fixtures.forms import Part, encode, publish_parts
+from onejob_fixtures.images import IN_CONTRACT
+
+LAGS_S = (0.002, 0.005, 0.001, 0.012)
+"""Seconds between two reports of one job: both are on their way, and not together."""
 
 
 @proves("LOCK-RACE", cost=Cost.VOLUME)
@@ -23,6 +27,19 @@ def test_one_of_many_publishes_on_a_free_session_is_granted(iut: Iut) -> None:
             if not iut.run.surroundings.update_status:
                 break
             iut.complete(job)
+    log.must_have_overlapped(iut.run)
+
+
+@proves("LOCK-RACE", cost=Cost.VOLUME)
+def test_publishes_of_large_images_race_too(iut: Iut) -> None:
+    """Some servers take another way for what is too large for their memory."""
+    log = RaceLog("publishes of large images")
+    image = IN_CONTRACT["png_1_mebibyte"]
+    for _ in iut.rounds(3, 15, 150):
+        session = iut.new_session()
+        parts = publish_parts(session, image, image)
+        steps = iut.race([_publish(iut, session, parts) for _ in range(4)], log)
+        _one_grant(iut, session, steps)
     log.must_have_overlapped(iut.run)
 
 
@@ -105,6 +122,25 @@ def test_repeated_completions_race_with_publishes(iut: Iut) -> None:
             iut.judge(step, frozenset({Answer.BUSY}), None)
         iut.must_hold(newer)
     log.must_have_overlapped(iut.run)
+
+
+@proves("LOCK-RACE-COMPLETION", needs=("update_status",), cost=Cost.VOLUME)
+def test_a_second_report_on_its_way_frees_no_newer_job(iut: Iut) -> None:
+    """It is sent before the first one is answered; then the session is granted anew."""
+    with ThreadPoolExecutor(1) as second:
+        for number in iut.rounds(6, 40, 600):
+            old, url = iut.active_job(), iut.new_url()
+
+            def report_later(job: Job, url: str, lag_s: float) -> Seen:
+                iut.run.stop.wait(lag_s)
+                return iut.update(job, url)
+
+            repeated = second.submit(report_later, old, url, LAGS_S[number % len(LAGS_S)])
+            iut.update(old, url).is_arranged(Answer.UPDATED)
+            newer = iut.must_grant(old.session)
+            repeated.result().is_arranged(*REPEATED)
+            iut.must_hold(newer)
+            iut.complete(newer)
 
 
 @proves("LOCK-RACE-COMPLETION", needs=("update_status",), cost=Cost.VOLUME)

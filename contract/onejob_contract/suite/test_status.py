@@ -142,6 +142,7 @@ def test_a_job_that_does_not_exist_is_not_found(iut: Iut) -> None:
         *iut.shortened(job),
         f"' OR '1'='1' --{iut.nonce()}",
         f"%{iut.nonce()}%",
+        *iut.unless_job(f"{job.id[:-1]}%"),
     ]
     for id_ in unknown:
         iut.status(id_).must_be(Answer.NOT_FOUND)

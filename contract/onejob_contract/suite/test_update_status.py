@@ -61,6 +61,7 @@ def test_a_report_of_an_unknown_job_is_told_so(iut: Iut) -> None:
         *iut.unless_job(job.session),
         *iut.shortened(job),
         f"%{iut.nonce()}%",
+        *iut.unless_job(f"{job.id[:-1]}%"),
         "0" * 40 + iut.nonce(),
     ):
         for _ in range(2):
