@@ -273,6 +273,7 @@ def _room(client: Client, alone_s: float) -> int:
     """
     if client.target.origin.scheme == "https":
         return MANY  # a handshake needs the server's attention already
+    client.close()  # what is kept may hold one of the server's threads
     held: list[Connection] = []
     request = client.stamped(Request("GET", "/health"), WHO)
     deadline = time.monotonic() + client.target.response_timeout_s

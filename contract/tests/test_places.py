@@ -25,6 +25,7 @@ from onejob_fixtures.names import CONFUSABLE_PAIRS
 from onejob_fixtures.servers import running
 
 SHORT_QUEUE = "one-at-a-time-with-a-short-queue"
+TWO_THREADS = "two-threads-with-kept-connections"
 NO_LIMIT = Budget(math.inf, math.inf)
 
 
@@ -68,12 +69,16 @@ def test_a_group_gets_its_places_at_once_and_is_not_overtaken() -> None:
     assert order == ["one left", "the group came", "the late one came"]
 
 
-@pytest.mark.parametrize(("server", "places"), [("correct", {MANY}), (SHORT_QUEUE, {4, 5, 6})])
+@pytest.mark.parametrize(
+    ("server", "places"), [("correct", {MANY}), (SHORT_QUEUE, {4, 5, 6}), (TWO_THREADS, {2})]
+)
 def test_the_places_of_a_server_are_counted(server: str, places: set[int]) -> None:
+    """Where they are few, none is held by a connection that is kept."""
     with running(server) as url:
         session = session_on(url)
         session.client.close()
     assert session.client.places.number in places
+    assert session.client.keep_alive is (server == "correct")
 
 
 def test_a_server_with_a_short_queue_is_not_accused_of_it() -> None:

@@ -22,7 +22,7 @@ from onejob_reference.grants import Grants
 from onejob_reference.job_id import is_job_id, new_job_id
 from onejob_reference.uploads import Uploads
 
-_SESSIONS_REMEMBERED = 10_000
+_SESSIONS_REMEMBERED = 1_000
 
 log = structlog.get_logger()
 
