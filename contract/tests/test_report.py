@@ -28,6 +28,7 @@ from onejob_contract.report.junit import junit
 from onejob_contract.report.markdown import summary
 from onejob_contract.report.terminal import Terminal
 from onejob_contract.session import Session
+from onejob_contract.verdict import Ending
 from onejob_contract.wire import Origin, Request
 from onejob_fixtures.forms import MALFORMED, Malformed, Part, encode, publish_parts
 from onejob_fixtures.images import small_png
@@ -61,6 +62,12 @@ def test_a_report_fits_its_published_schema(report: dict[str, Any]) -> None:
     schema = files("onejob_contract").joinpath("schemas/report.schema.json").read_text("utf-8")
     validator = jsonschema_rs.Draft202012Validator(json.loads(schema))
     assert [error.message for error in validator.iter_errors(report)] == []
+
+
+def test_the_schema_knows_every_ending_of_a_check() -> None:
+    schema = files("onejob_contract").joinpath("schemas/report.schema.json").read_text("utf-8")
+    check = json.loads(schema)["$defs"]["check"]
+    assert check["properties"]["ending"]["enum"] == [str(ending) for ending in Ending]
 
 
 @pytest.mark.parametrize(
