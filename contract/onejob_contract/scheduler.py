@@ -46,8 +46,8 @@ _BRIEF_LOOK_S = 0.3
 _WORTH_A_BRIEF_LOOK = 4
 _KEPT_FOR_THE_END_S = 0.4
 _WORTH_WAITING = 2.0
-_WORTH_A_VERDICT = 20.0
-"""So many times the profile's seconds, until a slow server has answered for each requirement."""
+_WORTH_A_VERDICT_S = 85.0
+"""So much longer a slow server is asked, until it has answered for each requirement."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -290,7 +290,7 @@ class Scheduler:
             at_most = now + run.profile.seconds * STRETCH
             return Budget(math.inf, at_most, at_most + run.profile.seconds * STRETCH)
         if run.is_slow and self._is_needed(task):
-            ends = run.started + run.profile.seconds * _WORTH_A_VERDICT
+            ends = max(ends, at_most + _WORTH_A_VERDICT_S)
         if task.name in self._firsts and run.client.places.in_turn:
             with self._guard:
                 waiting_turns = math.ceil(self._firsts_left / self.lanes)
