@@ -108,9 +108,14 @@ def look(client: Client, patience_s: float) -> Preflight:
         refused = client.publish(session, form, WHO)
         update, live, completed, why = _who_completes(client, publish.granted_job)
         latencies.append(_seconds(update.exchange))
-        warm = [_seconds(refused.exchange)]  # the second of its kind is no cold start
-        if refused.granted_job is not None:
-            _who_completes(client, refused.granted_job)
+        another = f"{session}-2"
+        form = encode(publish_parts(another, small_png(1), small_jpeg(1)))
+        again = client.publish(another, form, WHO)
+        # The second of its kind is no cold start.
+        warm = [_seconds(step.exchange) for step in (refused, again)]
+        for other_job in (refused.granted_job, again.granted_job):
+            if other_job is not None:
+                _who_completes(client, other_job)
         if reachable is None:
             reachable, reason = completed, why
         if not reachable and not live:

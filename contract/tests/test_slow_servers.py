@@ -48,7 +48,11 @@ def task(name: str, *requirements: str, body: Callable[[Iut], None] = lambda _: 
 
 @pytest.mark.parametrize(
     ("server", "lanes"),
-    [("correct", range(3, 6)), ("slow-refusals-and-updates", range(10, 65))],
+    [
+        ("correct", range(3, 6)),
+        ("slow-refusals-and-updates", range(10, 65)),
+        ("slow-grants", range(10, 65)),
+    ],
 )
 def test_a_server_slow_in_anything_is_asked_many_things_at_a_time(
     server: str, lanes: range

@@ -103,11 +103,11 @@ def test_strange_session_ids_are_refused_politely(iut: Iut) -> None:
 @proves("ROBUST-HOSTILE-INPUT", cost=Cost.HEAVY)
 def test_input_made_to_break_parsers_is_refused_politely(iut: Iut) -> None:
     """Deep nesting, no text, no such charset, thousands of parts, what databases cannot store."""
-    for body in HOSTILE_BODIES.values():
-        if iut.run.surroundings.update_status:
+    if iut.run.surroundings.update_status:
+        for body in HOSTILE_BODIES.values():
             iut.outside(Request("POST", "/update_status", JSON, body)).must_be_harmless()
-    odd = (("Content-Type", "application/json; charset=nonsense"),)
-    iut.outside(Request("POST", "/update_status", odd, b"{}")).must_be_harmless()
+        odd = (("Content-Type", "application/json; charset=nonsense"),)
+        iut.outside(Request("POST", "/update_status", odd, b"{}")).must_be_harmless()
     for malformed in MALFORMED.values():
         if malformed.hostile:
             _publish_malformed(iut, malformed).must_be_harmless()
