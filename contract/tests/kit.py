@@ -76,6 +76,14 @@ class CommandLine:
         return Said(done.returncode, done.stdout, done.stderr, time.monotonic() - began)
 
 
+def session_on(url: str) -> Session:
+    """A session that looked at a server and has judged nothing yet."""
+    target = Target(Origin.parse(url), worker=WorkerMode.HARNESS, response_timeout_s=5.0)
+    session = Session(target, Options(profile="quick", seed=1))
+    session.prepare()
+    return session
+
+
 def judged(url: str, *ids: str, seed: int = 1, target: Target | None = None) -> Session:
     """Judge a server by the plain checks of these requirements, without pytest in between."""
     target = target or Target(Origin.parse(url), worker=WorkerMode.HARNESS, response_timeout_s=2.0)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import pytest
-from kit import judged, plain_tasks
+from kit import judged, plain_tasks, session_on
 
 from onejob_contract.checks import Cost, Proof
 from onejob_contract.conversation import TRACE_LIMIT
@@ -18,17 +18,10 @@ from onejob_contract.replay import confirm
 from onejob_contract.run import PROFILES
 from onejob_contract.scheduler import ATTEMPTS, Scheduler, Task
 from onejob_contract.session import Options, Session
-from onejob_contract.target import Target, WorkerMode
+from onejob_contract.target import Target
 from onejob_contract.verdict import CheckResult, Ending, Exit
 from onejob_contract.wire import Exchange, Origin, Request
 from onejob_fixtures.servers import running
-
-
-def session_on(url: str) -> Session:
-    target = Target(Origin.parse(url), worker=WorkerMode.HARNESS, response_timeout_s=5.0)
-    session = Session(target, Options(profile="quick", seed=1))
-    session.prepare()
-    return session
 
 
 @pytest.fixture

@@ -7,26 +7,17 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 import pytest
+from kit import session_on
 
 from onejob_contract.checks import Cost, Proof
 from onejob_contract.iut import Iut
 from onejob_contract.places import Places
 from onejob_contract.run import Run
 from onejob_contract.scheduler import Scheduler, Task
-from onejob_contract.session import Options, Session
-from onejob_contract.target import Target, WorkerMode
 from onejob_contract.verdict import Ending, Verdict
-from onejob_contract.wire import Origin
 from onejob_fixtures.servers import running
 
 LONG_AGO = 3600.0
-
-
-def session_on(url: str) -> Session:
-    target = Target(Origin.parse(url), worker=WorkerMode.HARNESS, response_timeout_s=5.0)
-    session = Session(target, Options(profile="quick", seed=1))
-    session.prepare()
-    return session
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from typing import TextIO, cast
 import structlog
 from structlog.typing import Processor
 
-_encode = json.JSONEncoder(default=repr).encode  # made once: half the price of `json.dumps`
+_encode = json.JSONEncoder(default=repr).encode  # `json.dumps` would make one per line
 _SHARED: tuple[Processor, ...] = (
     structlog.processors.add_log_level,
     structlog.processors.TimeStamper(fmt="iso", utc=True),

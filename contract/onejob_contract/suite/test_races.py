@@ -127,14 +127,14 @@ def test_repeated_completions_race_with_publishes(iut: Iut) -> None:
 @proves("LOCK-RACE-COMPLETION", needs=("update_status",), cost=Cost.VOLUME)
 def test_a_second_report_on_its_way_frees_no_newer_job(iut: Iut) -> None:
     """It is sent before the first one is answered; then the session is granted anew."""
+
+    def report_later(job: Job, url: str, lag_s: float) -> Seen:
+        iut.run.stop.wait(lag_s)
+        return iut.update(job, url)
+
     with ThreadPoolExecutor(1) as second:
         for number in iut.rounds(6, 40, 600):
             old, url = iut.active_job(), iut.new_url()
-
-            def report_later(job: Job, url: str, lag_s: float) -> Seen:
-                iut.run.stop.wait(lag_s)
-                return iut.update(job, url)
-
             repeated = second.submit(report_later, old, url, LAGS_S[number % len(LAGS_S)])
             # The second may overtake the first, and still be at work when that is answered.
             iut.update(old, url).is_arranged(*REPEATED)
