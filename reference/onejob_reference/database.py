@@ -209,7 +209,12 @@ class Database:
 
 
 def _is_broken(failure: BaseException) -> bool:
-    """Whether the connection cannot be trusted after this; a refused row does it no harm."""
+    """Whether the connection cannot be trusted after this; a refused row does it no harm.
+
+    What is no Exception interrupts a thread anywhere, also in the middle of a commit.
+    """
+    if not isinstance(failure, Exception):
+        return True
     return isinstance(failure, DatabaseError) and not isinstance(failure, ConflictError)
 
 
