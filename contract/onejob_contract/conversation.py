@@ -6,7 +6,6 @@ Every exchange is noted in the trace of the check, from which its evidence is ta
 from __future__ import annotations
 
 import itertools
-import math
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -17,11 +16,12 @@ from random import Random
 from typing import Final, TypeVar
 
 from onejob_contract.client import REQUEST_ID, Step, publish_request, request_id, update_request
-from onejob_contract.documented import Answer, Call, Reading
+from onejob_contract.documented import FAILURES, Answer, Call, Reading, documented_text
 from onejob_contract.findings import TargetGone, Unobservable, Violation
 from onejob_contract.judging import Judging
 from onejob_contract.races import RaceLog, rendezvous
 from onejob_contract.run import Run
+from onejob_contract.shares import NO_TIME, Budget
 from onejob_contract.wire import Exchange, Request
 from onejob_fixtures.forms import Form, Part, encode, publish_parts
 from onejob_fixtures.images import Image, small_jpeg, small_png
@@ -34,7 +34,7 @@ _WIDTH: Final = 16
 _SLOWER: Final = 3
 _GRACE_S: Final = 2.0
 _SHORT_GRACE_S: Final = 0.1
-NO_TIME: Final = "there was no time for it; a longer --profile has more"
+_TRIES: Final = 4
 
 Thing = TypeVar("Thing")
 
@@ -45,23 +45,6 @@ class Job:
 
     id: str
     session: str
-
-
-@dataclass(frozen=True, slots=True)
-class Budget:
-    """How long one check may go on, in time.monotonic seconds: with more rounds, and at all.
-
-    The rounds of the quick profile are worth waiting for, on a busy machine until `enough_by`.
-    A request left unanswered after `at_most` ends the run, at once where nothing else is answered
-    either, else two timeouts later: its server has had its time. What still goes on at `ends` is
-    given up. A brief look has the rounds of the quick profile, whatever the profile.
-    """
-
-    until: float
-    at_most: float
-    ends: float = math.inf
-    brief: bool = False
-    enough_by: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,12 +77,12 @@ class Seen:
 
     def must_be(self, *answers: Answer) -> Seen:
         """Judge: any of these documented answers is right. Raises Violation."""
-        self._conversation.judge(self.step, frozenset(answers), self._conversation.requirement)
+        self._conversation.compare(self.step, frozenset(answers), self._conversation.requirement)
         return self
 
     def is_arranged(self, *answers: Answer) -> Seen:
         """Arrange: as `must_be`, but blames the requirement of the operation itself."""
-        self._conversation.judge(self.step, frozenset(answers), None)
+        self._conversation.compare(self.step, frozenset(answers), None)
         return self
 
     def must_be_harmless(self) -> Seen:
@@ -222,10 +205,8 @@ class Conversation:
 
     def publish(self, session: str, form: Form | None = None) -> Seen:
         """POST /publish; with a complete form unless another is given."""
-        step = self.run.client.publish(session, form or self.form(session), self.check)
-        seen = self._note(step)
-        self._granted(step, session)
-        return seen
+        form = form or self.form(session)
+        return self._asked(lambda: self.run.client.publish(session, form, self.check), session)
 
     def publish_parts(self, session: str, parts: Sequence[Part]) -> Seen:
         """POST /publish with these parts, in this order."""
@@ -260,11 +241,12 @@ class Conversation:
 
         A complete publish names its `session`.
         """
-        exchange = self.run.client.send(request, self.check)
-        step = self.run.client.recorded(call, exchange, self.check, session=session)
-        seen = self._note(step)
-        self._granted(step, session)
-        return seen
+
+        def send() -> Step:
+            exchange = self.run.client.send(request, self.check)
+            return self.run.client.recorded(call, exchange, self.check, session=session)
+
+        return self._asked(send, session)
 
     def outside(
         self, request: Request, session: str | None = None, urls: Sequence[str] = ()
@@ -275,12 +257,11 @@ class Conversation:
         the history.
         """
         self.run.reports(*urls)
-        step = self.run.client.outside(request, self.check, session)
         if session is not None:
             self.run.untracked_sessions.append(session)
-        seen = self._note(step)
-        self._granted(step, session)
-        return seen
+        return self._asked(
+            lambda: self.run.client.outside(request, self.check, session), session, is_ours=False
+        )
 
     def race(self, racers: Sequence[Racer], log: RaceLog) -> list[Step]:
         """Send requests so that they become complete together; the steps, in the same order."""
@@ -310,15 +291,74 @@ class Conversation:
         sent = int(len(request.body) * share)
         self.run.client.give_up(request, sent, self.check, session, reset=reset)
 
-    def judge(self, step: Step, allowed: frozenset[Answer], blame: str | None) -> None:
+    def compare(self, step: Step, allowed: frozenset[Answer], blame: str | None) -> None:
         """Compare a step with the answers that are right. Raises Violation or Unobservable."""
         self._judging.compare(step, allowed, blame)
+
+    def judge_racer(self, step: Step, allowed: frozenset[Answer], blame: str | None) -> None:
+        """As `compare`; of a race nothing is sent again, so failures that come and go are right."""
+        if not self.fails_now_and_then(step.answer):
+            self.compare(step, allowed, blame)
 
     def judge_harmless(self, step: Step) -> None:
         """Judge a request outside the contract. Raises Violation."""
         self._judging.harmless(step, self.requirement)
 
+    def fails_now_and_then(self, answer: Answer | None) -> bool:
+        """Whether this is a documented failure of a server that fails without being asked to."""
+        return answer in FAILURES and bool(self.run.excused)
+
+    def must_have_freed(self, session: str | None) -> None:
+        """Judge: a session whose publish failed is free; if it is ours, and has no active job."""
+        held = (*self.run.untracked_sessions, *self.run.unfinished.values())
+        if session is not None and session not in held:
+            self._must_not_be_busy(self.until_free(lambda: self.publish(session), _GRACE_S))
+
+    def until_free(self, ask: Callable[[], Seen], patience_s: float) -> Seen:
+        """Ask until the session is no longer busy: something may still be clearing up."""
+        deadline = time.monotonic() + patience_s
+        pause = 0.002
+        while (seen := ask()).answer is Answer.BUSY and time.monotonic() < deadline:
+            self.run.stop.wait(pause)
+            pause = min(0.25, pause * 2)
+        return seen
+
     # --- bookkeeping ---------------------------------------------------------------------
+
+    def _asked(
+        self, send: Callable[[], Step], session: str | None, *, is_ours: bool = True
+    ) -> Seen:
+        """Send a request; again if it fails in a documented way, and such failures come and go.
+
+        A session that is not only ours may be busy at any time.
+        """
+
+        def ask() -> Seen:
+            step = send()
+            seen = self._note(step)
+            self._granted(step, session)
+            return seen
+
+        seen = ask()
+        for _ in range(_TRIES):
+            if not self.fails_now_and_then(seen.answer):
+                break
+            is_free = is_ours and session not in list(self.run.unfinished.values())
+            seen = self.until_free(ask, _GRACE_S) if is_free else ask()
+            if is_free:
+                self._must_not_be_busy(seen)
+        return seen
+
+    def _must_not_be_busy(self, seen: Seen) -> None:
+        """Judge: a publish that failed in documented words does not leave its session busy."""
+        if seen.answer is Answer.BUSY:
+            raise Violation(
+                "LOCK-FREE-AFTER-REFUSAL",
+                documented_text(Answer.GRANTED),
+                f"{seen.reading.actual}, for {_GRACE_S:g} s",
+                [step for step in self.trace if step.session == seen.step.session],
+                replayable=False,
+            )
 
     def _note(self, step: Step) -> Seen:
         if time.monotonic() > self._budget.ends:

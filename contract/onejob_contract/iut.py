@@ -13,7 +13,7 @@ from itertools import takewhile
 from typing import Final
 
 from onejob_contract.client import REQUEST_ID, Step
-from onejob_contract.conversation import Budget, Conversation, Job, Racer, Seen
+from onejob_contract.conversation import Conversation, Job, Racer, Seen
 from onejob_contract.documented import Answer
 from onejob_contract.findings import Unobservable, Violation
 from onejob_contract.judging import REPEATED
@@ -26,7 +26,7 @@ _LONG_ID: Final = 20
 _LONG_TEXT: Final = 100
 _BRIEFLY_S: Final = 1.0
 
-__all__ = ["REPEATED", "Budget", "Iut", "Job", "Racer", "Seen"]
+__all__ = ["REPEATED", "Iut", "Job", "Racer", "Seen"]
 
 
 class Iut(Conversation):
@@ -102,11 +102,8 @@ class Iut(Conversation):
 
     def must_become_free(self, session: str) -> Job:
         """Judge: a publish is granted before long, though something may still be clearing up."""
-        deadline = time.monotonic() + self.run.target.response_timeout_s
-        pause = 0.002
-        while (seen := self.publish(session)).answer is Answer.BUSY and time.monotonic() < deadline:
-            self.run.stop.wait(pause)
-            pause = min(0.25, pause * 2)
+        patience_s = self.run.target.response_timeout_s
+        seen = self.until_free(lambda: self.publish(session), patience_s)
         return self._job_of(seen.must_be(Answer.GRANTED), session)
 
     def must_hold(self, job: Job) -> None:

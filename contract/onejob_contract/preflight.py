@@ -10,7 +10,7 @@ from contextlib import closing, suppress
 from dataclasses import dataclass
 
 from onejob_contract.client import Client, Step, publish_request
-from onejob_contract.documented import Answer, Call
+from onejob_contract.documented import FAILURES, Answer, Call
 from onejob_contract.leftovers import Leftover, folder, leftovers
 from onejob_contract.places import MANY, Places
 from onejob_contract.races import rendezvous
@@ -18,7 +18,7 @@ from onejob_contract.run import SLOW_S, Surroundings
 from onejob_contract.target import Target, WorkerMode
 from onejob_contract.wire import Connection, Exchange, Request, Trouble, WireError
 from onejob_fixtures.forms import encode, publish_parts
-from onejob_fixtures.images import small_jpeg, small_png
+from onejob_fixtures.images import small_jpeg, small_pairs, small_png
 
 WHO = "preflight"
 _MUCH_LONGER = 5
@@ -96,8 +96,11 @@ def look(client: Client, patience_s: float) -> Preflight:
     if client.places.number < MANY:
         client.keep_alive = False  # each kept connection may hold one of the server's threads
     session = f"onejob-preflight-{client.token}"
-    form = encode(publish_parts(session, small_png(1), small_jpeg(1)))
-    publish = client.publish(session, form, WHO)
+    for pair in small_pairs():
+        form = encode(publish_parts(session, *pair))
+        publish = client.publish(session, form, WHO)
+        if publish.answer not in FAILURES:
+            break
     unknown = client.status(f"onejob-no-such-job-{client.token}", WHO)
     steps = (health, publish, unknown)
     _must_be_this_api(steps, url)

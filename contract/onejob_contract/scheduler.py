@@ -1,8 +1,7 @@
 """Run the checks in lanes: cheap ones first, those that wait beside the others, the last ones last.
 
 A check of many rounds finds most of what it ever finds in its first rounds. So where the profile
-has time for many, all of them get a brief look before any gets its whole share. And where a slow
-server leaves no time for all checks, every requirement has one before any has its second.
+has time for many, all of them get a brief look before any gets its whole share.
 
 The suite is pytest's: it collects and reports. But pytest runs one test at a time, and a kit that
 waits for a slow server one request at a time is slow itself. So the bodies of the checks run here,
@@ -11,9 +10,7 @@ in threads, and pytest takes the results in the order in which they end.
 
 from __future__ import annotations
 
-import math
 import queue
-import threading
 import time
 import traceback
 from collections.abc import Callable, Iterator, Sequence
@@ -22,7 +19,6 @@ from dataclasses import dataclass
 
 from onejob_contract.catalogue import requirements
 from onejob_contract.checks import Cost, Proof
-from onejob_contract.conversation import NO_TIME
 from onejob_contract.documented import FAILURES
 from onejob_contract.findings import (
     HealFailed,
@@ -32,22 +28,15 @@ from onejob_contract.findings import (
     Unobservable,
     Violation,
 )
-from onejob_contract.iut import Budget, Iut
+from onejob_contract.iut import Iut
 from onejob_contract.replay import confirm, fails_for_its_input, related
-from onejob_contract.run import STRETCH, Run
+from onejob_contract.run import Run
+from onejob_contract.shares import NO_TIME, Budget, Shares
 from onejob_contract.verdict import CheckResult, Ending
 
 ATTEMPTS = 4
-_VOLUMES = (Cost.VOLUME, Cost.EXPLORES)
-_SMALLEST_SLICE_S = 0.25
 _MOST_LANES = 64
 _LATENCY_OF_A_LANE_S = 0.003
-_BRIEF_LOOK_S = 0.3
-_WORTH_A_BRIEF_LOOK = 4
-_KEPT_FOR_THE_END_S = 0.4
-_WORTH_WAITING = 2.0
-_WORTH_A_VERDICT_S = 85.0
-"""So much longer a slow server is asked, until it has answered for each requirement."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,10 +60,7 @@ class Scheduler:
         places = run.client.places
         wanted = 3 if places.in_turn else 3 + int(pace_s / _LATENCY_OF_A_LANE_S)
         self.lanes = min(_MOST_LANES, wanted, max(3, places.number))
-        self._volume_left = 0
-        self._firsts: frozenset[str] = frozenset()
-        self._firsts_left = 0
-        self._guard = threading.Lock()
+        self._shares = Shares(run, self.lanes)
 
     def results(self, tasks: Sequence[Task]) -> Iterator[tuple[Task, CheckResult]]:
         """Run everything; yield each result as it comes. Stops early when the run is stopped."""
@@ -83,17 +69,15 @@ class Scheduler:
             (t for t in tasks if Cost.FAST <= t.proof.cost <= Cost.EXPLORES),
             key=lambda t: t.proof.cost,
         )
-        if self._run.is_slow:
-            self._firsts = _first_of_each_requirement(laned)
-            self._firsts_left = len(self._firsts)
-            laned.sort(key=lambda task: task.name not in self._firsts)
+        self._shares.divide({task.name: task.proof for task in laned})
+        if self._shares.firsts:
+            laned.sort(key=lambda task: task.name not in self._shares.firsts)
         last = [task for task in tasks if task.proof.cost is Cost.LAST]
-        self._volume_left = sum(task.proof.cost in _VOLUMES for task in laned)
         with ThreadPoolExecutor(len(waits) + self.lanes, "onejob") as pool:
             for task in waits:
                 pool.submit(self._execute, task)
             lanes: queue.SimpleQueue[tuple[Task, bool]] = queue.SimpleQueue()
-            looks_first = self._has_time_for_brief_looks()
+            looks_first = self._shares.has_time_for_brief_looks()
             for task in laned:
                 lanes.put((task, looks_first and task.proof.cost is Cost.VOLUME))
             for _ in range(self.lanes):
@@ -122,11 +106,6 @@ class Scheduler:
                 return
             if not self._execute(task, brief=brief):
                 tasks.put((task, False))
-
-    def _has_time_for_brief_looks(self) -> bool:
-        run = self._run
-        turns = math.ceil(self._volume_left / self.lanes)
-        return run.profile.seconds - run.elapsed > _WORTH_A_BRIEF_LOOK * _BRIEF_LOOK_S * turns
 
     def _execute(self, task: Task, *, brief: bool = False) -> bool:
         """Run a task and hand in its result; False if a brief look settled nothing."""
@@ -160,8 +139,10 @@ class Scheduler:
         return True
 
     def _judged(self, task: Task, *, brief: bool) -> CheckResult:  # noqa: PLR0911, PLR0912 (endings)
-        run, budget = self._run, self._budget(task, brief=brief)
+        run, budget = self._run, self._shares.budget(task.name, task.proof, brief=brief)
         run.cut_short.pop(task.name, None)
+        if task.proof.breaks_the_server:
+            run.excused.clear()  # from here on, what fails does so by our own doing
 
         def ended(ending: Ending, reason: str = "", blamed: str = "") -> CheckResult:
             return CheckResult(task.name, task.proof.requirements, ending, reason, blamed=blamed)
@@ -221,7 +202,9 @@ class Scheduler:
 
     def _not_run(self, task: Task, budget: Budget) -> tuple[Ending, str] | None:
         """Why a check is not run at all, if so: no time for it, or what it needs is not there."""
-        if time.monotonic() > (budget.ends if self._is_needed(task) else budget.at_most):
+        if time.monotonic() > (
+            budget.ends if self._shares.is_needed(task.name, task.proof) else budget.at_most
+        ):
             return self._unseen(NO_TIME), NO_TIME
         try:
             _require(task.proof.needs, self._run)
@@ -235,11 +218,6 @@ class Scheduler:
         """How a check ended that saw nothing: of a slow server not everything can be seen."""
         is_no_time = reason == NO_TIME and self._run.is_slow
         return Ending.NO_TIME if is_no_time else Ending.UNOBSERVABLE
-
-    def _is_needed(self, task: Task) -> bool:
-        """Whether the verdict waits for this check, though the run has had its time."""
-        cost = task.proof.cost
-        return not self._run.is_slow or task.name in self._firsts or cost in (Cost.WAITS, Cost.LAST)
 
     def _confirm(self, violation: Violation, iut: Iut) -> bool:
         """Show it again; False if it was only the silence of a server that was going down."""
@@ -275,50 +253,16 @@ class Scheduler:
         if not says_so or task.proof.breaks_the_server:
             return False
         try:
-            return not fails_for_its_input(violation, iut)
+            is_out_of_order = not fails_for_its_input(violation, iut)
         except (Violation, Unobservable, Interrupted, TargetGone):
-            return True
-
-    def _budget(self, task: Task, *, brief: bool) -> Budget:
-        """A fair share of the time that is left; a slow server gets more of it in all."""
-        run, now, cost = self._run, time.monotonic(), task.proof.cost
-        at_most = run.started + run.profile.seconds * STRETCH
-        ends = at_most + run.profile.seconds * STRETCH
-        if cost is Cost.LAST:
-            return Budget(math.inf, math.inf)
-        if cost is Cost.WORKER:
-            at_most = now + run.profile.seconds * STRETCH
-            return Budget(math.inf, at_most, at_most + run.profile.seconds * STRETCH)
-        if run.is_slow and self._is_needed(task):
-            ends = max(ends, at_most + _WORTH_A_VERDICT_S)
-        if task.name in self._firsts and run.client.places.in_turn:
-            with self._guard:
-                waiting_turns = math.ceil(self._firsts_left / self.lanes)
-                self._firsts_left -= 1
-            share = (at_most - now) / max(1, waiting_turns)
-            return Budget(now + max(_SMALLEST_SLICE_S, share), at_most, ends)
-        if cost not in _VOLUMES:
-            return Budget(min(at_most, now + run.profile.seconds), at_most, ends)
-        if brief:
-            return Budget(now + _BRIEF_LOOK_S, at_most, ends, brief=True)
-        with self._guard:
-            waiting_turns = math.ceil(self._volume_left / self.lanes)
-            self._volume_left -= 1
-        left = run.started + run.profile.seconds - _KEPT_FOR_THE_END_S - now
-        share = min(1.0, task.proof.share / max(1, waiting_turns)) * left
-        enough_by = 0.0 if run.is_slow else run.started + run.profile.seconds * _WORTH_WAITING
-        return Budget(now + max(_SMALLEST_SLICE_S, share), at_most, ends, enough_by=enough_by)
-
-
-def _first_of_each_requirement(tasks: Sequence[Task]) -> frozenset[str]:
-    """The names of the tasks that are the first, in this order, to prove some requirement."""
-    proven: set[str] = set()
-    firsts = set()
-    for task in tasks:
-        if not proven.issuperset(task.proof.requirements):
-            proven.update(task.proof.requirements)
-            firsts.add(task.name)
-    return frozenset(firsts)
+            is_out_of_order = True
+        if is_out_of_order:
+            self._run.excused.append(violation)
+            try:
+                iut.must_have_freed(violation.steps[-1].session)
+            except Violation as stays_busy:
+                self._run.report(stays_busy)
+        return is_out_of_order
 
 
 def _decides(violation: Violation) -> bool:

@@ -4,8 +4,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from kit import CommandLine
+from kit import CommandLine, session_on
 
+from onejob_contract.session import Session
 from onejob_fixtures.servers import running
 
 
@@ -24,3 +25,11 @@ def correct_server() -> Iterator[str]:
     """The base URL of a server that does what the document says."""
     with running("correct") as url:
         yield url
+
+
+@pytest.fixture
+def session(correct_server: str) -> Iterator[Session]:
+    """The kit before the first check on the correct server."""
+    session = session_on(correct_server)
+    yield session
+    session.client.close()

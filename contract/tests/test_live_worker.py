@@ -9,10 +9,11 @@ from onejob_contract.checks import Cost, Proof
 from onejob_contract.client import Step, publish_request
 from onejob_contract.documented import Answer, Call
 from onejob_contract.findings import Unobservable
-from onejob_contract.iut import Budget, Iut, Racer
+from onejob_contract.iut import Iut, Racer
 from onejob_contract.races import RaceLog
 from onejob_contract.scheduler import Scheduler, Task
 from onejob_contract.session import Options, Session
+from onejob_contract.shares import Budget
 from onejob_contract.target import Target, WorkerMode
 from onejob_contract.verdict import CheckResult, Ending
 from onejob_contract.wire import Origin
@@ -68,7 +69,7 @@ def test_a_grant_of_a_race_is_judged_by_the_other_jobs_of_its_session(
 
         monkeypatch.setattr(iut._judging, "_status", is_active_itself)
         with pytest.raises(Unobservable, match="own worker"):
-            iut.judge(middle, frozenset({Answer.BUSY}), None)
+            iut.judge_racer(middle, frozenset({Answer.BUSY}), None)
         session.client.close()
 
 

@@ -12,12 +12,13 @@ from onejob_contract.client import Client, publish_request
 from onejob_contract.documented import Answer, Call
 from onejob_contract.findings import Unobservable, Violation
 from onejob_contract.history import Operation, OperationKind, Outcome
-from onejob_contract.iut import Budget, Iut, Racer
+from onejob_contract.iut import Iut, Racer
 from onejob_contract.places import MANY, Places
 from onejob_contract.races import RaceLog
 from onejob_contract.replay import confirm
 from onejob_contract.run import Run
 from onejob_contract.session import Options, Session
+from onejob_contract.shares import Budget
 from onejob_contract.target import Target
 from onejob_contract.verdict import Exit
 from onejob_contract.wire import Exchange, Origin, Request, Trouble

@@ -55,7 +55,10 @@ def test_every_new_session_is_granted_a_job_of_its_own(iut: Iut) -> None:
 
 @proves("PUBLISH-ACCEPTED")
 def test_forms_are_accepted_as_clients_of_every_kind_write_them(iut: Iut) -> None:
-    """The boundaries of browsers, curl and libraries; a media type for the text, as in Java."""
+    """The boundaries of browsers, curl and libraries; a media type for the text, as in Java.
+
+    And none for the images, as a Python client sends files unless it is told their type.
+    """
     for boundary in BOUNDARIES.values():
         session = iut.new_session()
         iut.publish(session, encode(iut.parts(session), boundary)).must_be(Answer.GRANTED)
@@ -64,6 +67,9 @@ def test_forms_are_accepted_as_clients_of_every_kind_write_them(iut: Iut) -> Non
         text, *images = iut.parts(session)
         parts = (replace(text, media_type=media_type), *images)
         iut.publish_parts(session, parts).must_be(Answer.GRANTED)
+    session = iut.new_session()
+    untyped = [replace(part, media_type=None) for part in iut.parts(session)]
+    iut.publish_parts(session, untyped).must_be(Answer.GRANTED)
     session = iut.new_session()
     request = publish_request(iut.form(session))
     expecting = replace(request, headers=(*request.headers, ("Expect", "100-continue")))
