@@ -52,7 +52,7 @@ class Violation(Exception):
     @property
     def unanswered(self) -> bool:
         """Whether the last request got no complete answer, which a bad moment could explain."""
-        return not self.fatal and bool(self.steps) and self.steps[-1].exchange.response is None
+        return not self.fatal and bool(self.steps) and self.steps[-1].exchange.trouble is not None
 
 
 class Unobservable(Exception):

@@ -17,6 +17,7 @@ from onejob_contract.conversation import Conversation, Job, Racer, Seen
 from onejob_contract.documented import Answer
 from onejob_contract.findings import Unobservable, Violation
 from onejob_contract.judging import REPEATED
+from onejob_contract.retelling import retold
 from onejob_contract.run import STRETCH
 
 _CONTROLLED_ROUNDS: Final = 12
@@ -232,8 +233,10 @@ class Iut(Conversation):
                 requirement,
                 "an order of all operations that the document allows",
                 judgement.explanation,
+                retold(judgement.witness, self.run.client.history, self.run.client.token),
                 replayable=False,
-                note=f"in the server's log they begin with {REQUEST_ID}: "
+                note="the requests are told from the history, with plain images; "
+                f"in the server's log they begin with {REQUEST_ID}: "
                 + " or ".join(f"{self.run.client.token}/{client}/" for client in clients),
                 picture=self.run.draw(judgement),
             )
