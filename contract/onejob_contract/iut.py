@@ -68,7 +68,7 @@ class Iut(Conversation):
             if time.monotonic() > deadline or self.run.stop.wait(0.1):
                 return False
             for job in jobs:
-                if self.status(job).answer is Answer.COMPLETED:
+                if self._ended_by_itself(job):
                     self.run.live_worker_seen = job.id
         return True
 
@@ -181,12 +181,16 @@ class Iut(Conversation):
             pause = min(0.25, pause * 1.5)
         self.run.unfinished.pop(job.id, None)
 
+    def _ended_by_itself(self, job: Job | str) -> bool:
+        """Whether a job that was left alone is completed, with no result of ours."""
+        seen = self.status(job)
+        url = seen.reading.member("image_url")
+        return seen.answer is Answer.COMPLETED and self.run.is_foreign(url)
+
     def _finds_a_worker(self) -> bool:
         """Whether a job that was left alone is completed, among the oldest ones or a new one."""
         for id_ in list(self.run.unfinished)[:_IN_LINE]:
-            seen = self.status(id_)
-            url = seen.reading.member("image_url")
-            if seen.answer is Answer.COMPLETED and self.run.is_foreign(url):
+            if self._ended_by_itself(id_):
                 self.run.live_worker_seen = id_
                 return True
         return self.sees_worker([self.active_job()], _BRIEFLY_S)

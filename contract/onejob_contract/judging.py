@@ -14,9 +14,11 @@ from onejob_contract.client import Step
 from onejob_contract.documented import Answer, Call, documented_text
 from onejob_contract.findings import Interrupted, TargetGone, Unobservable, Violation
 from onejob_contract.run import Run
-from onejob_contract.wire import Trouble
+from onejob_contract.wire import Request, Trouble
 
 SERVER_ERROR: Final = 500
+_NOT_IMPLEMENTED: Final = 501
+_METHODS: Final = {"health": "GET", "publish": "POST", "status": "GET", "update_status": "POST"}
 _FELLOWS: Final = 6
 
 REPEATED: Final = frozenset({Answer.UPDATED, Answer.UNKNOWN_JOB, Answer.MISSING_FIELD})
@@ -98,6 +100,8 @@ class Judging:
             blame = None  # the lock may be as it should; how its job is told of is not
         if allowed == {Answer.BUSY} and reading.answer is Answer.GRANTED:
             base = "LOCK-ONE-ACTIVE-JOB"
+        if reading.answer is Answer.BUSY and blame == "PUBLISH-ACCEPTED" and self._grants_of(step):
+            blame = "UPDATE-RELEASES-LOCK"  # the session had jobs, and all of them were completed
         violation = Violation(
             base if misspelt else blame or base,
             " or ".join(documented_text(answer) for answer in sorted(allowed)),
@@ -125,8 +129,11 @@ class Judging:
                 fatal=True,
             )
         _must_have_happened(step)
-        if step.answer is not None or (response is not None and response.status < SERVER_ERROR):
+        status = None if response is None else response.status
+        if step.answer is not None or (status is not None and status < SERVER_ERROR):
             return
+        if status == _NOT_IMPLEMENTED and _is_unknown_method(exchange.request):
+            return  # HTTP's own refusal of a method (RFC 9110, section 15.6.2)
         raise Violation(requirement, "a 4xx refusal, without delay", step.reading.actual, (step,))
 
     def _until(self, step: Step) -> tuple[Step, ...]:
@@ -206,6 +213,12 @@ def _must_have_happened(step: Step) -> None:
         raise Interrupted
     if step.exchange.trouble is Trouble.REFUSED:
         raise TargetGone(step.exchange.detail)
+
+
+def _is_unknown_method(request: Request) -> bool:
+    """Whether a server may not know the method, at all or for a route of the document."""
+    known = _METHODS.get(request.target.partition("?")[0].strip("/").partition("/")[0])
+    return request.method not in _METHODS.values() or known not in (None, request.method)
 
 
 def _is_refusal(step: Step) -> bool:

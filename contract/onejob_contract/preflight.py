@@ -8,6 +8,7 @@ import time
 from collections.abc import Mapping, Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass
+from urllib.parse import urlsplit
 
 from onejob_contract.client import Client, Step, publish_request
 from onejob_contract.documented import FAILURES, Answer, Call
@@ -16,7 +17,7 @@ from onejob_contract.places import MANY, Places
 from onejob_contract.races import rendezvous
 from onejob_contract.run import SLOW_S, Surroundings
 from onejob_contract.target import Target, WorkerMode
-from onejob_contract.wire import Connection, Exchange, Request, Trouble, WireError
+from onejob_contract.wire import Connection, Exchange, Request, Response, Trouble, WireError
 from onejob_fixtures.forms import encode, publish_parts
 from onejob_fixtures.images import small_jpeg, small_pairs, small_png
 
@@ -30,6 +31,7 @@ _QUEUED_S = 0.5
 _BESIDE_EACH_OTHER = 8
 _HARDLY_LONGER = 2
 _A_RACE = 2
+_HIDDEN = (401, 403, 405, 407, 501)
 _CUT_OFF = (Trouble.CLOSED, Trouble.STALE)
 _LONGEST_QUEUE = 5
 """Nobody waits for others longer than this fraction of the deadline."""
@@ -200,13 +202,20 @@ def _who_completes(client: Client, job: str) -> tuple[Step, bool, bool, str]:
     response = update.exchange.response
     if update.answer is not None or response is None:
         return update, live, True, "it answers as documented"
-    if response.status in (401, 403, 405, 407, 501) or response.status // 100 == 3:
+    leads_away = response.status // 100 == 3 and not _leads_back(update.exchange.request, response)
+    if response.status in _HIDDEN or leads_away:
         return update, live, False, f"it answers {response.status}"
     if response.status == 404:
         other = client.send(Request("POST", f"/onejob-no-such-route-{client.token}"), WHO).response
         if other is not None and other.status == 404:
             return update, live, False, "it answers 404 like a route that does not exist"
     return update, live, True, "it answers"
+
+
+def _leads_back(request: Request, response: Response) -> bool:
+    """Whether a redirect leads to the same route, with a slash more or less at its end."""
+    path = urlsplit(response.header("Location") or "").path
+    return path.rstrip("/").endswith(request.target)
 
 
 def watch_for_worker(client: Client, patience_s: float) -> float | None:

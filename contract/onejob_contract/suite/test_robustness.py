@@ -181,10 +181,7 @@ def test_unknown_routes_and_methods_are_refused_politely(iut: Iut) -> None:
         ("HEAD", "/publish"),
         ("OPTIONS", "/publish"),
     ):
-        seen = iut.outside(Request(method, target))
-        response = seen.step.exchange.response
-        if response is None or response.status != 501:
-            seen.must_be_harmless()
+        iut.outside(Request(method, target)).must_be_harmless()
     iut.health().is_arranged(Answer.HEALTHY)
 
 
