@@ -69,6 +69,8 @@ def confirm(violation: Violation, iut: Iut, seconds: float) -> Violation:
         else:
             violation.note = f"not shown again: session {fixed!r} is fresh only once"
     violation.steps = own
+    if violation.intermittent:
+        violation.requirement = _plainest_requirement(violation, own)
     return violation
 
 
@@ -89,6 +91,22 @@ def _shown_requirement(violation: Violation) -> str:
         return violation.requirement
     refused = any(s.call is Call.PUBLISH and s.answer is not Answer.GRANTED for s in steps)
     return "LOCK-HELD-OVER-REFUSALS" if refused else "LOCK-ONE-ACTIVE-JOB"
+
+
+def _plainest_requirement(violation: Violation, own: Sequence[Step]) -> str:
+    """The requirement of a failure that comes and goes, which what the check is about cannot cause.
+
+    A session that stays busy, or a job that stays active, though its report was answered.
+    """
+    last = own[-1]
+    jobs = {step.granted_job for step in own if step.granted_job}
+    reported = {step.job for step in own if step.answer is Answer.UPDATED}
+    if violation.allowed == {Answer.GRANTED} and last.answer is Answer.BUSY and jobs <= reported:
+        return "UPDATE-RELEASES-LOCK" if jobs else violation.requirement
+    read = any(step.answer is Answer.COMPLETED and step.job == last.job for step in own[:-1])
+    if violation.allowed == {Answer.COMPLETED} and last.answer is Answer.PROCESSING and not read:
+        return "UPDATE-TAKES-EFFECT" if last.job in reported else violation.requirement
+    return violation.requirement
 
 
 def _shows_in_quiet(shown: _Shown, violation: Violation, iut: Iut) -> bool:

@@ -61,6 +61,32 @@ def test_what_is_not_shown_again_is_marked_as_intermittent(session: Session) -> 
 
 
 @pytest.mark.parametrize(
+    ("server", "plainest"),
+    [
+        ("completion-seldom-keeps-lock", "UPDATE-RELEASES-LOCK"),
+        ("update-seldom-lost", "UPDATE-TAKES-EFFECT"),
+    ],
+)
+def test_what_comes_and_goes_is_called_what_it_is_and_not_what_the_check_is_about(
+    server: str, plainest: str
+) -> None:
+    def body(iut: Iut) -> None:
+        iut.requirement = "PUBLISH-ANY-SESSION-ID"
+        while True:
+            job, url = iut.completed_job()
+            iut.must_read(job, url)
+            iut.must_grant(job.session)
+
+    with running(server) as url:
+        session = session_on(url)
+        violation, iut = violation_of(session, body)
+        confirmed = confirm(violation, iut, seconds=5.0)
+        session.client.close()
+    assert violation.intermittent
+    assert confirmed.requirement == plainest
+
+
+@pytest.mark.parametrize(
     ("server", "requirement", "steps"),
     [
         ("file-name-ascii-only", "PUBLISH-ANY-FILE-NAME", 1),
