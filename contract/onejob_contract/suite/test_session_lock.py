@@ -22,6 +22,7 @@ OTHER_CLIENTS = (
     ("Accept-Language", "de"),
     ("Cache-Control", "no-cache"),
     ("Referer", "https://another.example/"),
+    ("X-Forwarded-For", "203.0.113.7"),
 )
 """What tells clients apart, and says nothing about the session."""
 
