@@ -18,6 +18,7 @@ from onejob_contract.checks import Cost
 from onejob_contract.client import Client
 from onejob_contract.faults import injected
 from onejob_contract.findings import HealFailed, Unobservable
+from onejob_contract.open_questions import answers
 from onejob_contract.preflight import (
     NotJudgeable,
     Preflight,
@@ -71,6 +72,7 @@ class Session:
         self.options = options
         self.client = Client(target)
         self.results: list[CheckResult] = []
+        self.open_answers: Mapping[str, str] = {}
         self.seconds = 0.0
         self._end_worker = end_worker
         self._preflight: Preflight | None = None
@@ -157,6 +159,8 @@ class Session:
             for task, result in self._phases(run, tasks):
                 self.results.append(result)
                 yield task, result
+            if not (run.stop.is_set() or run.gone or self.options.select):
+                self.open_answers = answers(run, run.profile.seconds)
         finally:
             self.seconds = run.elapsed
             if self.client.failed:

@@ -115,6 +115,15 @@ def _tell(before: dict[str, Any], after: dict[str, Any]) -> int:
         reason = new.get(id_, {}).get("reason", "")
         direction, why = ("worse ", f"  {reason}") if is_worse else ("better", "")
         click.echo(f"  {direction}  {id_}: {was} -> {now}{why}")
+    _tell_open_answers(before, after)
     same = sum(old[id_]["verdict"] == new[id_]["verdict"] for id_ in old.keys() & new.keys())
-    click.echo(f"{same} requirements the same, {worse} worse in B")
+    click.echo(f"{same} requirement{'' if same == 1 else 's'} the same, {worse} worse in B")
     return worse
+
+
+def _tell_open_answers(before: dict[str, Any], after: dict[str, Any]) -> None:
+    """Print where both answer differently what the document leaves open; neither is worse."""
+    was, now = (report["profile_of_target"].get("open", {}) for report in (before, after))
+    for question in was:
+        if question in now and was[question] != now[question]:
+            click.echo(f"  differs {question}: {was[question]} -> {now[question]}")

@@ -69,5 +69,6 @@ def document(session: Session, started_at: datetime.datetime) -> dict[str, Any]:
             "update_status": surroundings.update_status_reason,
             "requests": session.client.exchanges,
             **dict(sorted(run.measured.items())),
+            "open": dict(session.open_answers),
         },
     }

@@ -47,8 +47,11 @@ def page(report: dict[str, Any]) -> str:
         *(
             f"<tr><td>{escape(str(key)).replace('_', ' ')}<td>{escape(str(value))}</tr>"
             for key, value in report["profile_of_target"].items()
+            if key != "open"
         ),
-        "</table><h2>Checks</h2><table><tr><th>check<th>ending<th>seconds<th>notes</tr>",
+        "</table>",
+        *_open(report["profile_of_target"]["open"]),
+        "<h2>Checks</h2><table><tr><th>check<th>ending<th>seconds<th>notes</tr>",
         *(
             f"<tr><td><code>{escape(check['check'])}</code><td>{escape(check['ending'])}"
             f"<td>{check['seconds']:.2f}<td>{escape(check['cut_short'] or check['reason'])}</tr>"
@@ -57,6 +60,20 @@ def page(report: dict[str, Any]) -> str:
         "</table></html>",
     ]
     return "\n".join(parts)
+
+
+def _open(answers: dict[str, str]) -> list[str]:
+    if not answers:
+        return []
+    return [
+        "<h2>What the document leaves open</h2>",
+        "<p>Observed once each, never judged: correct servers differ in it.</p><table>",
+        *(
+            f"<tr><td>{escape(question)}<td><code>{escape(answer)}</code></tr>"
+            for question, answer in answers.items()
+        ),
+        "</table>",
+    ]
 
 
 def _broken(entry: dict[str, Any]) -> str:
