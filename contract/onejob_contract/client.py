@@ -289,15 +289,17 @@ class Client:
                 connection.close()
 
 
-_OUTCOMES: Final = {
-    Answer.GRANTED: Outcome.GRANTED,
-    Answer.BUSY: Outcome.BUSY,
-    Answer.UPDATED: Outcome.OK,
-    Answer.UNKNOWN_JOB: Outcome.NOT_FOUND,
-    Answer.PROCESSING: Outcome.PROCESSING,
-    Answer.COMPLETED: Outcome.COMPLETED,
-    Answer.NOT_FOUND: Outcome.NOT_FOUND,
+ANSWERS: Final = {
+    (OperationKind.PUBLISH, Outcome.GRANTED): Answer.GRANTED,
+    (OperationKind.PUBLISH, Outcome.BUSY): Answer.BUSY,
+    (OperationKind.UPDATE, Outcome.OK): Answer.UPDATED,
+    (OperationKind.UPDATE, Outcome.NOT_FOUND): Answer.UNKNOWN_JOB,
+    (OperationKind.STATUS, Outcome.PROCESSING): Answer.PROCESSING,
+    (OperationKind.STATUS, Outcome.COMPLETED): Answer.COMPLETED,
+    (OperationKind.STATUS, Outcome.NOT_FOUND): Answer.NOT_FOUND,
 }
+"""The documented answer behind each outcome that a history knows."""
+_OUTCOMES: Final = {answer: outcome for (_, outcome), answer in ANSWERS.items()}
 _KINDS: Final = {
     Call.PUBLISH: OperationKind.PUBLISH,
     Call.UPDATE: OperationKind.UPDATE,

@@ -4,24 +4,15 @@ from __future__ import annotations
 
 from typing import Final
 
-from onejob_contract.client import operation_of
+from onejob_contract.client import ANSWERS, operation_of
 from onejob_contract.documented import Answer
 from onejob_contract.findings import Unobservable, Violation
-from onejob_contract.history import OperationKind, Outcome
+from onejob_contract.history import OperationKind
 from onejob_contract.iut import Iut, Seen
 from onejob_contract.model import SessionState, expected
 from onejob_contract.model import step as follow
 
 _NEW: Final = frozenset({SessionState()})
-_ANSWERS: Final = {
-    (OperationKind.PUBLISH, Outcome.GRANTED): Answer.GRANTED,
-    (OperationKind.PUBLISH, Outcome.BUSY): Answer.BUSY,
-    (OperationKind.UPDATE, Outcome.OK): Answer.UPDATED,
-    (OperationKind.UPDATE, Outcome.NOT_FOUND): Answer.UNKNOWN_JOB,
-    (OperationKind.STATUS, Outcome.PROCESSING): Answer.PROCESSING,
-    (OperationKind.STATUS, Outcome.COMPLETED): Answer.COMPLETED,
-    (OperationKind.STATUS, Outcome.NOT_FOUND): Answer.NOT_FOUND,
-}
 
 
 class Expectations:
@@ -39,7 +30,7 @@ class Expectations:
     def allowed(self, session: str, kind: OperationKind, job: str | None = None) -> set[Answer]:
         """The right answers to a well-formed request that names this session or its job."""
         answers = {
-            _ANSWERS[kind, outcome]
+            ANSWERS[kind, outcome]
             for state in self._states.get(session, _NEW)
             for outcome in expected(state, kind, job)
         }

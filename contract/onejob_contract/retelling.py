@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Sequence
-from typing import Final
 
 from onejob_contract.client import (
+    ANSWERS,
     REQUEST_ID,
     Step,
     publish_request,
@@ -22,16 +22,6 @@ from onejob_contract.history import Operation, OperationKind, Outcome
 from onejob_contract.wire import Exchange, Request
 from onejob_fixtures.forms import encode, publish_parts
 from onejob_fixtures.images import small_pairs
-
-_ANSWERS: Final = {
-    (OperationKind.PUBLISH, Outcome.GRANTED): Answer.GRANTED,
-    (OperationKind.PUBLISH, Outcome.BUSY): Answer.BUSY,
-    (OperationKind.UPDATE, Outcome.OK): Answer.UPDATED,
-    (OperationKind.UPDATE, Outcome.NOT_FOUND): Answer.UNKNOWN_JOB,
-    (OperationKind.STATUS, Outcome.PROCESSING): Answer.PROCESSING,
-    (OperationKind.STATUS, Outcome.COMPLETED): Answer.COMPLETED,
-    (OperationKind.STATUS, Outcome.NOT_FOUND): Answer.NOT_FOUND,
-}
 
 
 def retold(operations: Sequence[Operation], history: Iterable[Operation], token: str) -> list[Step]:
@@ -79,7 +69,7 @@ def _asked(operation: Operation) -> tuple[Call, Request]:
 
 
 def _answered(operation: Operation) -> Reading:
-    answer = _ANSWERS.get((operation.operation, operation.outcome))
+    answer = ANSWERS.get((operation.operation, operation.outcome))
     if answer is None:
         return Reading(None, "no answer that tells whether it took effect", json_type=True)
     body: dict[str, str] = {}

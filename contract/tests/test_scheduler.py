@@ -154,26 +154,31 @@ def test_a_live_worker_explains_a_grant_however_long_ago_the_job_before_was_gran
     assert (result.ending, result.blamed) == (Ending.UNOBSERVABLE, "")
 
 
-def many_grants(iut: Iut) -> None:
-    for _ in iut.rounds(120, 120, 120):
-        iut.must_grant(iut.new_session())
+def grants_on(server: str) -> tuple[CheckResult, Session]:
+    """How a check ends that wants many grants, each on a new session."""
+
+    def body(iut: Iut) -> None:
+        for _ in iut.rounds(120, 120, 120):
+            iut.must_grant(iut.new_session())
+
+    with running(server) as url:
+        session = session_on(url)
+        result = outcome(session, body)
+        session.client.close()
+    return result, session
 
 
 def test_a_documented_failure_that_comes_and_goes_is_asked_again() -> None:
-    with running("files-fail-seldom") as url:
-        session = session_on(url)
-        result = outcome(session, many_grants)
-        session.client.close()
+    result, session = grants_on("files-fail-seldom")
+
     assert result.ending is Ending.PASSED
     assert session.run_state.excused
     assert not session.run_state.violations
 
 
 def test_a_documented_failure_must_leave_its_session_free() -> None:
-    with running("failed-publish-seldom-keeps-lock") as url:
-        session = session_on(url)
-        result = outcome(session, many_grants)
-        session.client.close()
+    result, session = grants_on("failed-publish-seldom-keeps-lock")
+
     (violation,) = session.run_state.violations
     assert result.ending is Ending.VIOLATED
     assert violation.requirement == "LOCK-FREE-AFTER-REFUSAL"
@@ -181,9 +186,7 @@ def test_a_documented_failure_must_leave_its_session_free() -> None:
 
 
 def test_a_documented_failure_of_one_kind_of_upload_is_no_bad_moment() -> None:
-    with running("mixed-pair-not-saved") as url:
-        session = session_on(url)
-        result = outcome(session, many_grants)
-        session.client.close()
+    result, session = grants_on("mixed-pair-not-saved")
+
     assert result.ending is Ending.VIOLATED
     assert session.run_state.violations[0].steps[-1].answer is Answer.SAVE_FAILED
