@@ -17,7 +17,7 @@ from onejob_contract.places import MANY, Places
 from onejob_contract.races import rendezvous
 from onejob_contract.run import SLOW_S, Surroundings
 from onejob_contract.target import Target, WorkerMode
-from onejob_contract.wire import Connection, Exchange, Request, Response, Trouble, WireError
+from onejob_contract.wire import Connection, Exchange, Request, Trouble, WireError
 from onejob_fixtures.forms import encode, publish_parts
 from onejob_fixtures.images import small_jpeg, small_pairs, small_png
 
@@ -202,7 +202,8 @@ def _who_completes(client: Client, job: str) -> tuple[Step, bool, bool, str]:
     response = update.exchange.response
     if update.answer is not None or response is None:
         return update, live, True, "it answers as documented"
-    leads_away = response.status // 100 == 3 and not _leads_back(update.exchange.request, response)
+    scheme = client.target.origin.scheme
+    leads_away = response.status // 100 == 3 and not _leads_back(update, scheme)
     if response.status in _HIDDEN or leads_away:
         return update, live, False, f"it answers {response.status}"
     if response.status == 404:
@@ -212,10 +213,12 @@ def _who_completes(client: Client, job: str) -> tuple[Step, bool, bool, str]:
     return update, live, True, "it answers"
 
 
-def _leads_back(request: Request, response: Response) -> bool:
+def _leads_back(redirected: Step, scheme: str) -> bool:
     """Whether a redirect leads to the same route, with a slash more or less at its end."""
-    path = urlsplit(response.header("Location") or "").path
-    return path.rstrip("/").endswith(request.target)
+    response, request = redirected.exchange.response, redirected.exchange.request
+    location = urlsplit((response and response.header("Location")) or "")
+    is_elsewhere = location.scheme not in ("", scheme)
+    return not is_elsewhere and location.path.rstrip("/").endswith(request.target)
 
 
 def watch_for_worker(client: Client, patience_s: float) -> float | None:
