@@ -306,7 +306,7 @@ class Conversation:
 
     def fails_now_and_then(self, answer: Answer | None) -> bool:
         """Whether this is a documented failure of a server that fails without being asked to."""
-        return answer in FAILURES and bool(self.run.excused)
+        return answer in FAILURES and self.run.fails_now_and_then
 
     def must_have_freed(self, session: str | None) -> None:
         """Judge: a session whose publish failed is free; if it is ours, and has no active job."""
@@ -315,11 +315,15 @@ class Conversation:
             self._must_not_be_busy(self.until_free(lambda: self.publish(session), _GRACE_S))
 
     def until_free(self, ask: Callable[[], Seen], patience_s: float) -> Seen:
-        """Ask until the session is no longer busy: something may still be clearing up."""
+        """Ask until the session is no longer busy: something may still be clearing up.
+
+        Raises Unobservable if the run was stopped meanwhile.
+        """
         deadline = time.monotonic() + patience_s
         pause = 0.002
         while (seen := ask()).answer is Answer.BUSY and time.monotonic() < deadline:
-            self.run.stop.wait(pause)
+            if self.run.stop.wait(pause):
+                raise Unobservable("the run ended before the session was free")
             pause = min(0.25, pause * 2)
         return seen
 

@@ -81,7 +81,7 @@ class Run:
     unhealed: str = ""
     silent_since: float | None = None
     unanswered: list[Violation] = field(default_factory=list)
-    excused: list[Violation] = field(default_factory=list)
+    fails_now_and_then: bool = False
     job_ids: dict[str, tuple[str, str]] = field(default_factory=dict)
     _watched_until: int = 0
     _guard: threading.Lock = field(default_factory=threading.Lock)

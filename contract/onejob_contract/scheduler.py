@@ -142,7 +142,7 @@ class Scheduler:
         run, budget = self._run, self._shares.budget(task.name, task.proof, brief=brief)
         run.cut_short.pop(task.name, None)
         if task.proof.breaks_the_server:
-            run.excused.clear()  # from here on, what fails does so by our own doing
+            run.fails_now_and_then = False  # from here on, what fails does so by our own doing
 
         def ended(ending: Ending, reason: str = "", blamed: str = "") -> CheckResult:
             return CheckResult(task.name, task.proof.requirements, ending, reason, blamed=blamed)
@@ -257,11 +257,13 @@ class Scheduler:
         except (Violation, Unobservable, Interrupted, TargetGone):
             is_out_of_order = True
         if is_out_of_order:
-            self._run.excused.append(violation)
+            self._run.fails_now_and_then = True
             try:
                 iut.must_have_freed(violation.steps[-1].session)
             except Violation as stays_busy:
                 self._run.report(stays_busy)
+            except (Unobservable, Interrupted, TargetGone):
+                pass  # the next attempt of the check meets the same
         return is_out_of_order
 
 
