@@ -159,7 +159,7 @@ def _row(server: Server, judged_by: str, said: dict[str, object], seconds: float
             complaint = "CONVICTED BY OTHERS ONLY"
     else:
         wanted = server.expects if isinstance(server, Freedom) else "conformant"
-        if failed or verdict == "nonconformant":
+        if verdict == "nonconformant":  # what only falls short of a *should* is not accused
             complaint = "ACCUSED"
         elif wanted == "conformant" and verdict != wanted:
             unseen = [entry["id"] for entry in entries if entry["verdict"] == "inconclusive"]

@@ -11,6 +11,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from importlib.metadata import version
 from typing import Final
 from urllib.parse import quote
 
@@ -24,7 +25,14 @@ from onejob_fixtures.forms import Form
 REQUEST_ID: Final = "X-Onejob-Request"
 """The header to look for in the server's log: run, check and number of the request."""
 
+AGENT: Final = ("User-Agent", f"onejob/{version('onejob')}")
+NO_AGENT: Final = ("User-Agent", "")
+"""Among a request's headers: it is sent as by a client that does not say who it is."""
+
 _ALIVE_S: Final = 2.0
+_LAST_BREATHS: Final = 3
+_BREAKS_WITHIN_S: Final = 0.1
+_FIRST_MOMENTS: Final = 0.2
 _LONG_WAIT: Final = 5
 """Waiting for more than this fraction of the deadline is waiting for other requests."""
 
@@ -77,9 +85,9 @@ def status_request(job: str) -> Request:
     return Request("GET", f"/status/{quote(job, safe='')}")
 
 
-def update_request(job: str, url: str) -> Request:
-    """POST /update_status, as the worker does."""
-    body = json.dumps({"jobId": job, "resultUrl": url}).encode()
+def update_request(job: str, url: str, *, escaped: bool = True) -> Request:
+    """POST /update_status, as the worker does; what is beyond ASCII `escaped` or as it is."""
+    body = json.dumps({"jobId": job, "resultUrl": url}, ensure_ascii=escaped).encode()
     return Request("POST", "/update_status", (("Content-Type", "application/json"),), body)
 
 
@@ -206,13 +214,19 @@ class Client:
         return step
 
     def stamped(self, request: Request, who: str) -> Request:
-        """The request with the headers that every request of this run carries."""
+        """The request with the headers that every request of this run carries.
+
+        HEAD is the last one on its connection: some servers let their application answer it with
+        a body, which would be taken for the answer to the next request.
+        """
         headers = (
             *request.headers,
             *self.target.headers,
             (REQUEST_ID, f"{self.token}/{who}/{next(self._numbers)}"),
         )
-        if not self.keep_alive:
+        if not any(name.lower() == "user-agent" for name, _ in headers):
+            headers = (*headers, AGENT)
+        if not self.keep_alive or request.method == "HEAD":
             headers = (*headers, ("Connection", "close"))
         return replace(request, headers=headers)
 
@@ -268,12 +282,35 @@ class Client:
             for op in list(self.history)
         )
 
+    def stood_still(self, exchange: Exchange) -> bool:
+        """Whether nothing that was asked while this request was on its way got an answer, either.
+
+        What was asked in the first moments counts for nothing: the server may have stopped later.
+        """
+        since_ns = exchange.invoked_ns + _FIRST_MOMENTS * (
+            exchange.returned_ns - exchange.invoked_ns
+        )
+        return not any(
+            op.returned_ns is not None
+            and op.invoked_ns > since_ns
+            and op.returned_ns < exchange.returned_ns
+            for op in list(self.history)
+        )
+
     def is_answered_at_all(self) -> bool:
-        """Whether the server still accepts connections."""
-        try:
-            Connection(self.target.origin, time.monotonic() + _ALIVE_S).close()
-        except WireError:
-            return False
+        """Whether the server still accepts connections, and not only because it is going down.
+
+        What is accepted while a process ends breaks at once, without a request.
+        """
+        for _ in range(_LAST_BREATHS):
+            try:
+                connection = Connection(self.target.origin, time.monotonic() + _ALIVE_S)
+            except WireError:
+                return False
+            breaks = connection.speaks_within(_BREAKS_WITHIN_S)
+            connection.close()
+            if not breaks:
+                return True
         return True
 
     def cancel(self) -> None:

@@ -254,14 +254,17 @@ class Conversation:
         """A request outside the contract; `session` is the one it could change, `urls` it reports.
 
         Whether the server takes it, and for which session, is open, so the session is left out of
-        the history.
+        the history. Raises Violation if the server died of it.
         """
         self.run.reports(*urls)
         if session is not None:
             self.run.untracked_sessions.append(session)
-        return self._asked(
+        seen = self._asked(
             lambda: self.run.client.outside(request, self.check, session), session, is_ours=False
         )
+        self.run.last_outside.append(seen.step)
+        self._judging.must_live_on(seen.step, self.requirement)
+        return seen
 
     def race(self, racers: Sequence[Racer], log: RaceLog) -> list[Step]:
         """Send requests so that they become complete together; the steps, in the same order."""
@@ -286,10 +289,23 @@ class Conversation:
         return steps
 
     def give_up(self, session: str, share: float, *, reset: bool) -> None:
-        """Publish, but reset or close the connection when this share of the form was sent."""
+        """Publish, but reset or close the connection when this share of the form was sent.
+
+        Raises Violation if the server died of it, which a health check after it shows.
+        """
         request = publish_request(self.form(session))
         sent = int(len(request.body) * share)
         self.run.client.give_up(request, sent, self.check, session, reset=reset)
+        after = self.run.client.send(Request("GET", "/health"), self.check)
+        if after.response is None and not self.run.client.is_answered_at_all():
+            raise Violation(
+                "ROBUST-PUBLISH-FORM",
+                "a server that lives on when a client goes away",
+                f"its connection was {'reset' if reset else 'closed'} when {sent} of "
+                f"{len(request.body)} bytes of the form were sent, and the server died of it",
+                replayable=False,
+                fatal=True,
+            )
 
     def compare(self, step: Step, allowed: frozenset[Answer], blame: str | None) -> None:
         """Compare a step with the answers that are right. Raises Violation or Unobservable."""

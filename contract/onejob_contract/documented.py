@@ -13,7 +13,7 @@ from typing import Any, Final, NoReturn
 import jsonschema_rs
 
 from onejob_contract.catalogue import spec
-from onejob_contract.wire import Exchange, Response
+from onejob_contract.wire import Exchange, Request, Response
 
 
 class Call(StrEnum):
@@ -152,6 +152,13 @@ def _no_json(constant: str) -> NoReturn:
 def media_type(response: Response) -> str:
     """The media type without its parameters, in lower case; empty if there is none."""
     return (response.header("Content-Type") or "").partition(";")[0].strip().lower()
+
+
+def describe_request(request: Request) -> str:
+    """A request in one line: method, target, and the beginning of the body."""
+    body = request.body[:_SHOWN_BYTES]
+    more = f"... ({len(request.body)} bytes)" if len(request.body) > len(body) else ""
+    return f"{request.method} {request.target} {body!r}{more}"
 
 
 def describe_exchange(exchange: Exchange) -> str:

@@ -20,6 +20,11 @@ SERVER_ERROR: Final = 500
 _NOT_IMPLEMENTED: Final = 501
 _METHODS: Final = {"health": "GET", "publish": "POST", "status": "GET", "update_status": "POST"}
 _FELLOWS: Final = 6
+_ROBUST: Final = "ROBUST-"
+_ROBUST_BY_PATH: Final = {
+    "/publish": "ROBUST-PUBLISH-FORM",
+    "/update_status": "ROBUST-UPDATE-BODY",
+}
 
 REPEATED: Final = frozenset({Answer.UPDATED, Answer.UNKNOWN_JOB, Answer.MISSING_FIELD})
 """What a repeated update of a finished job may answer: anything documented (reading, 6)."""
@@ -114,20 +119,30 @@ class Judging:
             return
         raise violation
 
-    def harmless(self, step: Step, requirement: str) -> None:
-        """Judge a request outside the contract (design: how to read the document, 7)."""
+    def must_live_on(self, step: Step, requirement: str) -> None:
+        """Judge: a request outside the contract did not end the server, whatever it was sent for.
+
+        A check about something else blames the requirement that the request belongs to.
+        """
         exchange = step.exchange
-        response = exchange.response
-        fell_silent = response is None and exchange.trouble is not Trouble.REFUSED
+        fell_silent = exchange.response is None and exchange.trouble is not Trouble.REFUSED
         if fell_silent and not self._run.client.is_answered_at_all():
+            path = exchange.request.target.partition("?")[0]
             raise Violation(
-                requirement,
+                requirement
+                if requirement.startswith(_ROBUST)
+                else _ROBUST_BY_PATH.get(path, "ROBUST-UNKNOWN-ROUTE"),
                 "a 4xx refusal, and a server that lives on",
                 f"the server died of it: {step.reading.actual}, and then refused connections",
                 (step,),
                 replayable=False,
                 fatal=True,
             )
+
+    def harmless(self, step: Step, requirement: str) -> None:
+        """Judge a request outside the contract (design: how to read the document, 7)."""
+        exchange = step.exchange
+        response = exchange.response
         _must_have_happened(step)
         status = None if response is None else response.status
         if step.answer is not None or (status is not None and status < SERVER_ERROR):

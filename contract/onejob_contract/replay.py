@@ -187,7 +187,7 @@ def _shortened(
             start = 0
             while start < len(kept) - 1:
                 if time.monotonic() > deadline:
-                    return _plain(kept, violation, iut) or best
+                    return best
                 candidate = kept[:start] + kept[min(start + size, len(kept) - 1) :]
                 candidate = _without_the_lost(candidate, violation)
                 again = _replay(candidate, violation, iut)
@@ -196,7 +196,8 @@ def _shortened(
                 else:
                     kept, best = candidate, again
             size //= 2
-    return _plain(kept, violation, iut) or best
+    is_time_left = time.monotonic() < deadline
+    return (_plain(kept, violation, iut) if is_time_left else None) or best
 
 
 def _plain(steps: Sequence[Step], violation: Violation, iut: Iut) -> _Shown | None:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import threading
 import time
+from collections import deque
 from collections.abc import Collection
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
-from onejob_contract.client import Client, without
+from onejob_contract.client import Client, Step, without
 from onejob_contract.findings import Violation
 from onejob_contract.history import Outcome
 from onejob_contract.target import Target, WorkerMode
@@ -37,6 +38,7 @@ PROFILES: Final = MappingProxyType(
 STRETCH: Final = 3.0
 """A slow server gets this many times the profile's seconds before checks are cut short."""
 _JUDGING_S: Final = 60.0
+_OUTSIDE_KEPT: Final = 16
 _OF_THE_WORKER: Final = "the result of the server's own worker"
 SLOW_S: Final = 0.02
 """Waiting for one answer of this length after the other wastes the profile's seconds."""
@@ -81,6 +83,7 @@ class Run:
     unhealed: str = ""
     silent_since: float | None = None
     unanswered: list[Violation] = field(default_factory=list)
+    last_outside: deque[Step] = field(default_factory=lambda: deque(maxlen=_OUTSIDE_KEPT))
     fails_now_and_then: bool = False
     job_ids: dict[str, tuple[str, str]] = field(default_factory=dict)
     _watched_until: int = 0

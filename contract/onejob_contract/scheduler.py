@@ -19,7 +19,8 @@ from dataclasses import dataclass
 
 from onejob_contract.catalogue import requirements
 from onejob_contract.checks import Cost, Proof
-from onejob_contract.documented import FAILURES
+from onejob_contract.client import REQUEST_ID, request_id
+from onejob_contract.documented import FAILURES, describe_request
 from onejob_contract.findings import (
     HealFailed,
     Interrupted,
@@ -36,6 +37,7 @@ from onejob_contract.verdict import CheckResult, Ending
 
 ATTEMPTS = 4
 _MOST_LANES = 64
+_SAME_MOMENT_NS = 100_000_000
 _LATENCY_OF_A_LANE_S = 0.003
 
 
@@ -165,7 +167,8 @@ class Scheduler:
                         violation.note = "not tried again; other checks were at work meanwhile"
                 if not self._confirm(violation, iut):
                     run.gone = True
-                    return ended(Ending.GONE, f"it died: {violation.actual}")
+                    words = (f"it died: {violation.actual}", self._what_came_before(violation))
+                    return ended(Ending.GONE, "; ".join(filter(None, words)))
                 if not task.proof.breaks_the_server and self._may_be_bad_luck(violation):
                     reason = f"one request was not answered ({violation.actual}), others were"
                     if task.proof.cost is Cost.WAITS:
@@ -192,7 +195,9 @@ class Scheduler:
                 return ended(Ending.UNOBSERVABLE, failed.reason)
             except TargetGone as gone:
                 run.gone = True
-                return ended(Ending.GONE, str(gone))
+                return ended(
+                    Ending.GONE, "; ".join(filter(None, (str(gone), self._what_came_before())))
+                )
             else:
                 return ended(Ending.PASSED)
             finally:
@@ -234,15 +239,45 @@ class Scheduler:
             violation.note = "the target died before it could be shown again"
         except (Violation, Unobservable, Interrupted):
             violation.note = "the replay was cut off"
+        if violation.unanswered and not violation.note:
+            violation.note = self._what_came_before(violation)
         return True
 
+    def _what_came_before(self, *violations: Violation) -> str:
+        """What may have silenced the server: the last request outside the contract, in words.
+
+        It may have been sent while the first one that was not answered was on its way.
+        """
+        silent = [one.steps[-1].exchange for one in (*self._run.unanswered, *violations)]
+        since = self._run.silent_since
+        silences = [one.invoked_ns for one in silent] + ([since * 1e9] if since else [])
+        until_ns = min(silences, default=0) + _SAME_MOMENT_NS
+        before = [s for s in list(self._run.last_outside) if s.exchange.invoked_ns < until_ns]
+        if not before:
+            return ""
+        step = max(before, key=lambda one: one.exchange.invoked_ns)
+        return (
+            "the last request outside the contract before the silence was "
+            f"{describe_request(step.exchange.request)} -> {step.reading.actual} "
+            f"({REQUEST_ID}: {request_id(step)})"
+        )
+
     def _may_be_bad_luck(self, violation: Violation) -> bool:
-        """Whether an answer failed to come, for once or in a crowd, and not when asked again."""
+        """Whether an answer failed to come, for once or in a crowd, and not when asked again.
+
+        A server that stands still for a moment leaves everybody without an answer, for once.
+        """
         if not violation.unanswered or (violation.replayed is not None and violation.replayed[0]):
             return False
-        self._run.unanswered.append(violation)
-        is_first = len(self._run.unanswered) == 1
-        return is_first or self._run.client.was_crowded(violation.steps[-1].exchange)
+        run, exchange = self._run, violation.steps[-1].exchange
+        run.unanswered.append(violation)
+        first = run.unanswered[0].steps[-1].exchange
+        is_once = first is exchange or (
+            first.invoked_ns < exchange.returned_ns
+            and exchange.invoked_ns < first.returned_ns
+            and run.client.stood_still(exchange)
+        )
+        return is_once or run.client.was_crowded(exchange)
 
     def _may_be_out_of_order(self, violation: Violation, iut: Iut, task: Task) -> bool:
         """Whether a publish failed in a documented way, and not for what it asked.

@@ -7,6 +7,7 @@ Nothing is retried and no redirect is followed.
 
 from __future__ import annotations
 
+import select
 import socket
 import ssl
 import time
@@ -74,7 +75,10 @@ class Origin:
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One request; `target` is the path below the prefix, already percent-encoded."""
+    """One request; `target` is the path below the prefix, already percent-encoded.
+
+    A header without a value is not sent; `Transfer-Encoding: chunked` sends the body in a chunk.
+    """
 
     method: str
     target: str
@@ -242,6 +246,10 @@ class Connection:
         except OSError:
             return left
 
+    def speaks_within(self, seconds: float) -> bool:
+        """Whether the server says anything, or closes, before it is asked anything more."""
+        return bool(select.select([self._socket], [], [], seconds)[0])
+
     def fileno(self) -> int:
         """The socket's file descriptor, to wait for an answer with a selector."""
         return self._socket.fileno()
@@ -256,8 +264,10 @@ class Connection:
         self._socket.close()
 
     def _encoded(self, request: Request) -> bytes:
-        headers = [("Host", self._origin.authority), *request.headers]
-        if request.body or request.method in ("POST", "PUT", "PATCH"):
+        headers = [("Host", self._origin.authority)]
+        headers += [(name, value) for name, value in request.headers if value]
+        is_chunked = any(name == "Transfer-Encoding" for name, _ in headers)
+        if not is_chunked and (request.body or request.method in ("POST", "PUT", "PATCH")):
             headers.append(("Content-Length", str(len(request.body))))
         event = h11.Request(
             method=request.method, target=self._origin.prefix + request.target, headers=headers

@@ -18,6 +18,8 @@ import pytest
 from kit import judged
 from rich.console import Console
 
+from onejob_contract.client import AGENT, NO_AGENT, Step
+from onejob_contract.documented import Call, read
 from onejob_contract.findings import Violation
 from onejob_contract.report.curl import curl
 from onejob_contract.report.document import document
@@ -29,7 +31,7 @@ from onejob_contract.report.markdown import summary
 from onejob_contract.report.terminal import Terminal
 from onejob_contract.session import Session
 from onejob_contract.verdict import Ending
-from onejob_contract.wire import Origin, Request
+from onejob_contract.wire import Exchange, Origin, Request
 from onejob_fixtures.forms import MALFORMED, Malformed, Part, encode, publish_parts
 from onejob_fixtures.images import small_png
 from onejob_fixtures.servers import running
@@ -201,12 +203,31 @@ def test_a_wrong_answer_that_every_publish_gets_is_told_once_in_full() -> None:
 
 def test_a_form_that_curl_writes_otherwise_is_sent_again_byte_by_byte() -> None:
     odd = Part("image1", b"GIF89a", 'a "name".png', "image/png")
-    for parts, ordinary in (((odd,), False), ((Part("sessionId", b"s"),), True)):
+    text, typed = Part("sessionId", b"s"), Part("sessionId", b"s", media_type="text/plain")
+    for parts, ordinary in (((odd,), False), ((typed,), False), ((text,), True)):
         form = encode(parts)
         request = Request("POST", "/publish", (("Content-Type", form.content_type),), form.body)
         command = curl(request, Origin.parse("http://127.0.0.1:1")).command
         assert ("--form-string sessionId=s" in command) is ordinary
         assert (b64encode(form.body).decode() in command) is not ordinary
+
+
+def test_curl_says_who_it_is_itself_unless_nobody_should() -> None:
+    origin = Origin.parse("http://127.0.0.1:1")
+    for header, option in ((AGENT, None), (NO_AGENT, "User-Agent:"), (("A", "b"), "A: b")):
+        words = shlex.split(curl(Request("GET", "/health", (header,)), origin).command)
+        headers = [words[at + 1] for at, word in enumerate(words) if word == "-H"]
+        assert headers == ([option] if option else [])
+
+
+def test_a_form_of_thousands_of_parts_is_told_in_a_few_words() -> None:
+    form = MALFORMED["thousands_of_parts"].spoil(publish_parts("s", small_png(1), small_png(2)))
+    headers = (("Content-Type", form.content_type),)
+    exchange = Exchange(Request("POST", "/publish", headers, form.body), None, None, "", 0, 0, 0)
+    step = Step(None, exchange, read(Call.PUBLISH, exchange))
+    told = explain_violation(Violation("PUBLISH-BUSY", "x", "y", (step,)), Origin.parse("http://a"))
+    assert "... and 4995 parts more" in told
+    assert len(told) < 4_000
 
 
 @pytest.mark.parametrize("malformed", MALFORMED.values(), ids=MALFORMED)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Final
 
-from onejob_contract.client import REQUEST_ID, Step
+from onejob_contract.client import AGENT, REQUEST_ID, Step
 from onejob_contract.wire import Origin, Request
 from onejob_fixtures.forms import Form, Part, decode, is_ordinary
 
@@ -21,7 +21,8 @@ _INLINE_BYTES: Final = 6_000
 _PLAIN_CHARACTERS: Final = 1_000
 _WORTH_PACKING: Final = 4
 _PAUSE_S: Final = 0.5
-_NOT_REPEATED: Final = {"connection", REQUEST_ID.lower()}
+_NOT_REPEATED: Final = {("Connection", "close"), AGENT}
+"""Headers that curl sends anyway, or that say nothing."""
 _SIMPLE: Final = re.compile(r"[\w./+-]+")
 _NO_JOBS: Final[Mapping[str, str]] = MappingProxyType({})
 _JOB_ID: Final = r"""sed -n 's/.*"jobId": *"\([^"]*\)".*/\1/p'"""
@@ -83,9 +84,7 @@ def curl(request: Request, origin: Origin, jobs: Mapping[str, str] = _NO_JOBS) -
     `jobs` maps job ids to the shell variables that stand for them.
     """
     words = [*_CURL, *(["--head"] if request.method == "HEAD" else ["-X", request.method])]
-    for name, value in request.headers:
-        if name.lower() not in _NOT_REPEATED:
-            words += ["-H", f"{name}: {value}"]
+    words += _headers(request)
     url = f"{origin.scheme}://{origin.authority}{origin.prefix}{request.target}"
     if not request.body:
         return ShellLines((), _joined([*words, url], jobs))
@@ -102,11 +101,18 @@ def curl(request: Request, origin: Origin, jobs: Mapping[str, str] = _NO_JOBS) -
     return again
 
 
+def _headers(request: Request, but: str = "") -> list[str]:
+    """Options for the headers of a request; one without a value is one that curl must not add."""
+    return [
+        word
+        for name, value in request.headers
+        if (name, value) not in _NOT_REPEATED and name not in (REQUEST_ID, but)
+        for word in ("-H", f"{name}: {value}".rstrip())
+    ]
+
+
 def _form(request: Request, parts: Sequence[Part], url: str) -> ShellLines:
-    words = list(_CURL)
-    for name, value in request.headers:
-        if name.lower() not in {*_NOT_REPEATED, "content-type"}:
-            words += ["-H", f"{name}: {value}"]
+    words = [*_CURL, *_headers(request, but="Content-Type")]
     files: dict[str, None] = {}
     for part in parts:
         if part.filename is None:
@@ -131,7 +137,8 @@ def _parts_as_curl_writes_them(request: Request) -> Sequence[Part] | None:
 def _is_simple(part: Part) -> bool:
     """Whether curl's options can say it without quoting of their own."""
     if part.filename is None:
-        return _SIMPLE.fullmatch(part.name) is not None and _is_plain(part.content)
+        is_plain = part.media_type is None and _is_plain(part.content)
+        return is_plain and _SIMPLE.fullmatch(part.name) is not None
     words = (part.name, part.filename, part.media_type or "")
     return all(_SIMPLE.fullmatch(word) for word in words)
 

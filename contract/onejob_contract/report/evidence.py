@@ -20,6 +20,7 @@ from onejob_fixtures.forms import Form, decode
 
 _SHOWN_IN_TERMINAL: Final = 12
 _SHOWN_IN_REPORT: Final = 120
+_PARTS_SHOWN: Final = 8
 
 
 def explain_violation(violation: Violation, origin: Origin) -> str:
@@ -162,11 +163,13 @@ def _when(steps: Sequence[Step], number: int) -> str:
 def _form_in_words(request: Request, content_type: str) -> str:
     parts = decode(Form(request.body, content_type))
     if parts is not None:
-        return " ".join(
-            _field(part.name, part.content.decode("utf-8", "replace"))
-            if part.filename is None
-            else _file(part.name, part.filename, part.media_type, len(part.content))
-            for part in parts
+        return _listed(
+            [
+                _field(part.name, part.content.decode("utf-8", "replace"), part.media_type)
+                if part.filename is None
+                else _file(part.name, part.filename, part.media_type, len(part.content))
+                for part in parts
+            ]
         )
     environ = {
         "REQUEST_METHOD": "POST",
@@ -183,11 +186,16 @@ def _form_in_words(request: Request, content_type: str) -> str:
         words.append(_file(name, file.filename or "", file.content_type, len(file.read())))
     if not words:
         return f"({len(request.body)} bytes, no fields)"
-    return f"{' '.join(words)} (as a lenient parser reads {len(request.body)} bytes; see curl)"
+    return f"{_listed(words)} (as a lenient parser reads {len(request.body)} bytes; see curl)"
 
 
-def _field(name: str, value: str) -> str:
-    return f"{name}={_shortened(value, 140)!r}"
+def _listed(words: Sequence[str]) -> str:
+    more = len(words) - _PARTS_SHOWN
+    return " ".join((*words[:_PARTS_SHOWN], *([f"... and {more} parts more"] if more > 0 else [])))
+
+
+def _field(name: str, value: str, media_type: str | None = None) -> str:
+    return f"{name}={_shortened(value, 140)!r}{f' ({media_type})' if media_type else ''}"
 
 
 def _file(name: str, filename: str, media_type: str | None, size: int) -> str:

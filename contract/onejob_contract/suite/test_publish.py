@@ -4,11 +4,11 @@ from dataclasses import replace
 from itertools import permutations
 
 from onejob_contract.checks import Cost, proves
-from onejob_contract.client import publish_request
+from onejob_contract.client import NO_AGENT, publish_request
 from onejob_contract.documented import Answer, Call
 from onejob_contract.findings import NotApplicable, Violation
 from onejob_contract.iut import Iut, Job
-from onejob_fixtures.forms import BOUNDARIES, Part, encode, publish_parts
+from onejob_fixtures.forms import BOUNDARIES, WRITINGS, Part, encode, publish_parts
 from onejob_fixtures.images import IN_CONTRACT, small_jpeg, small_png
 from onejob_fixtures.names import FILE_NAMES, SESSION_STEMS, SessionStem
 
@@ -55,13 +55,20 @@ def test_every_new_session_is_granted_a_job_of_its_own(iut: Iut) -> None:
 
 @proves("PUBLISH-ACCEPTED")
 def test_forms_are_accepted_as_clients_of_every_kind_write_them(iut: Iut) -> None:
-    """The boundaries of browsers, curl and libraries; a media type for the text, as in Java.
-
-    And none for the images, as a Python client sends files unless it is told their type.
-    """
+    """The boundaries of browsers, curl and libraries, and a client that does not say who it is."""
     for boundary in BOUNDARIES.values():
         session = iut.new_session()
         iut.publish(session, encode(iut.parts(session), boundary)).must_be(Answer.GRANTED)
+    for header in (("Expect", "100-continue"), NO_AGENT):
+        session = iut.new_session()
+        request = publish_request(iut.form(session))
+        request = replace(request, headers=(*request.headers, header))
+        iut.documented(Call.PUBLISH, request, session).must_be(Answer.GRANTED)
+
+
+@proves("PUBLISH-ANY-WRITING")
+def test_forms_are_read_in_every_way_in_which_mime_lets_them_be_written(iut: Iut) -> None:
+    """A media type for the text, as in Java; none for the images, as in Python; odd headers."""
     for media_type in ("text/plain", "text/plain; charset=UTF-8"):
         session = iut.new_session()
         text, *images = iut.parts(session)
@@ -70,10 +77,9 @@ def test_forms_are_accepted_as_clients_of_every_kind_write_them(iut: Iut) -> Non
     session = iut.new_session()
     untyped = [replace(part, media_type=None) for part in iut.parts(session)]
     iut.publish_parts(session, untyped).must_be(Answer.GRANTED)
-    session = iut.new_session()
-    request = publish_request(iut.form(session))
-    expecting = replace(request, headers=(*request.headers, ("Expect", "100-continue")))
-    iut.documented(Call.PUBLISH, expecting, session).must_be(Answer.GRANTED)
+    for write in WRITINGS.values():
+        session = iut.new_session()
+        iut.publish(session, write(iut.form(session))).must_be(Answer.GRANTED)
 
 
 @proves("PUBLISH-ANY-FIELD-ORDER", "LOCK-ONE-ACTIVE-JOB")

@@ -8,7 +8,7 @@ from onejob_contract.checks import Cost, proves
 from onejob_contract.documented import Answer
 from onejob_contract.iut import Iut, Job, Seen
 from onejob_contract.wire import Request
-from onejob_fixtures.forms import MALFORMED, Malformed, Part, encode, publish_parts
+from onejob_fixtures.forms import MALFORMED, ImageFile, Malformed, Part, encode, publish_parts
 from onejob_fixtures.images import BROKEN, small_png
 
 JSON = (("Content-Type", "application/json"),)
@@ -50,6 +50,9 @@ REFUSED_REPORTS = (
     b'{"jobId": ["%s"], "resultUrl": "http://x.example"}',
     b"jobId=%s&resultUrl=x",
 )
+
+LAST = ("Connection", "close")
+"""With what may be refused before it is read to its end: the rest of it blocks its connection."""
 
 OTHER_WAYS = (
     ("PUT", "application/json"),
@@ -116,22 +119,28 @@ def test_input_made_to_break_parsers_is_refused_politely(iut: Iut) -> None:
     iut.health().is_arranged(Answer.HEALTHY)
 
 
+@proves("ROBUST-HOSTILE-INPUT", cost=Cost.LAST)
+def test_pictures_made_to_harm_who_paints_them_are_answered_politely(iut: Iut) -> None:
+    """A few kilobytes that claim gigabytes; when nobody else waits for the server."""
+    for image in BROKEN.values():
+        if image.hostile:
+            _publish_broken(iut, image, small_png(1))
+    iut.health().is_arranged(Answer.HEALTHY)
+
+
 @proves("ROBUST-UPLOAD", "ROBUST-NO-STATE-CHANGE", cost=Cost.HEAVY)
 def test_files_that_are_no_images_are_answered_politely(iut: Iut) -> None:
     """Truncated, empty, mislabelled and random files in either place, and a large one."""
     for image in BROKEN.values():
-        for swapped in (False, True):
-            session = iut.new_session()
-            pair = (small_png(1), image) if swapped else (image, small_png(1))
-            form = encode(publish_parts(session, *pair))
-            request = Request("POST", "/publish", (("Content-Type", form.content_type),), form.body)
-            iut.outside(request, session).must_be_harmless()
+        if not image.hostile:
+            _publish_broken(iut, image, small_png(1))
+            _publish_broken(iut, small_png(1), image)
     session = iut.new_session()
     name, image1, image2 = iut.parts(session)
     large = Part(image1.name, image1.content + bytes(6 << 20), image1.filename, image1.media_type)
     form = encode((name, large, image2))
-    request = Request("POST", "/publish", (("Content-Type", form.content_type),), form.body)
-    seen = iut.outside(request, session)
+    headers = (("Content-Type", form.content_type), LAST)
+    seen = iut.outside(Request("POST", "/publish", headers, form.body), session)
     if seen.step.exchange.response is not None:
         seen.must_be_harmless()  # a refusal before the upload was read may cut the connection
     if _refused(seen.step.exchange.response):
@@ -191,15 +200,16 @@ def test_refused_requests_change_no_session_and_no_job(iut: Iut) -> None:
     held = iut.active_job()
 
     def leaves_no_trace(malformed: Malformed) -> None:
+        last = (LAST,) if malformed.hostile else ()
         session = iut.new_session()
         form = malformed.spoil(iut.parts(session))
-        request = Request("POST", "/publish", (("Content-Type", form.content_type),), form.body)
-        seen = iut.outside(request, session)
+        headers = (("Content-Type", form.content_type), *last)
+        seen = iut.outside(Request("POST", "/publish", headers, form.body), session)
         if _refused(seen.step.exchange.response) and seen.answer is not Answer.BUSY:
             iut.must_grant(session)
         form = malformed.spoil(iut.parts(held.session))
-        request = Request("POST", "/publish", (("Content-Type", form.content_type),), form.body)
-        iut.outside(request, held.session)
+        headers = (("Content-Type", form.content_type), *last)
+        iut.outside(Request("POST", "/publish", headers, form.body), held.session)
 
     iut.each(MALFORMED.values(), leaves_no_trace)
     iut.must_survive(lambda _job: None, held)
@@ -225,6 +235,13 @@ def _publish_malformed(iut: Iut, malformed: Malformed) -> Seen:
     form = malformed.spoil(iut.parts(session))
     request = Request("POST", "/publish", (("Content-Type", form.content_type),), form.body)
     return iut.outside(request, session)
+
+
+def _publish_broken(iut: Iut, first: ImageFile, second: ImageFile) -> Seen:
+    session = iut.new_session()
+    form = encode(publish_parts(session, first, second))
+    request = Request("POST", "/publish", (("Content-Type", form.content_type),), form.body)
+    return iut.outside(request, session).must_be_harmless()
 
 
 def _publish_for(iut: Iut, session: str) -> Seen:

@@ -275,7 +275,7 @@ def test_a_failed_publish_leaves_the_session_free(iut: Iut) -> None:
 @proves("LOCK-FREE-AFTER-REFUSAL")
 def test_a_refused_image_leaves_the_session_free(iut: Iut) -> None:
     """Files that are no images may be refused; if they are, the session is free."""
-    for image in BROKEN.values():
+    for image in (one for one in BROKEN.values() if not one.hostile):
         session = iut.new_session()
         form = encode(publish_parts(session, image, small_png(1)))
         iut.requirement = "ROBUST-UPLOAD"

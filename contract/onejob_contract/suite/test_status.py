@@ -4,7 +4,7 @@ import json
 import uuid
 
 from onejob_contract.checks import Cost, proves
-from onejob_contract.client import status_request
+from onejob_contract.client import status_request, update_request
 from onejob_contract.documented import Answer
 from onejob_contract.iut import Iut, Job
 from onejob_contract.wire import Request
@@ -43,11 +43,16 @@ def test_the_result_url_comes_back_unchanged(iut: Iut) -> None:
 
 @proves("STATUS-RESULT-URL", needs=("update_status",))
 def test_a_url_beyond_ascii_comes_back_unchanged_if_it_is_taken(iut: Iut) -> None:
-    """RFC 3986 wants such characters escaped, so a report with them may be refused."""
+    """RFC 3986 wants such characters escaped, so a report with them may be refused.
+
+    JSON may escape them, too, as Python does, or not, as JavaScript does.
+    """
     for url in RESULT_IRIS.values():
-        job = iut.active_job()
-        if iut.update(job, url).answer is Answer.UPDATED:
-            iut.must_read(job, url)
+        for escaped in (True, False):
+            job = iut.active_job()
+            request = update_request(job.id, url, escaped=escaped)
+            if iut.report(job, url, request).answer is Answer.UPDATED:
+                iut.must_read(job, url)
 
 
 @proves("STATUS-RESULT-URL", needs=("update_status",))

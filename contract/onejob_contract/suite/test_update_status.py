@@ -5,6 +5,7 @@ import uuid
 from collections.abc import Callable
 
 from onejob_contract.checks import Cost, proves
+from onejob_contract.client import update_request
 from onejob_contract.documented import Answer, Call
 from onejob_contract.iut import REPEATED, Iut, Seen
 from onejob_contract.wire import Request
@@ -50,7 +51,10 @@ def test_a_report_without_a_member_is_told_so(iut: Iut) -> None:
 
 @proves("UPDATE-NOT-FOUND", needs=("update_status",))
 def test_a_report_of_an_unknown_job_is_told_so(iut: Iut) -> None:
-    """Ids of many shapes; a repeated report of the same unknown job too."""
+    """Ids of many shapes; a repeated report of the same unknown job too.
+
+    JSON may escape what is beyond ASCII, as Python does, or not, as JavaScript does.
+    """
     job = iut.active_job()
     for id_ in (
         f"no-such-job-{iut.nonce()}",
@@ -67,6 +71,9 @@ def test_a_report_of_an_unknown_job_is_told_so(iut: Iut) -> None:
         for _ in range(2):
             iut.update(id_, iut.new_url()).must_be(Answer.UNKNOWN_JOB)
         iut.status(id_).is_arranged(Answer.NOT_FOUND)
+    id_, url = f"ünknown-{iut.nonce()}-😀", iut.new_url()
+    unescaped = update_request(id_, url, escaped=False)
+    iut.report(id_, url, unescaped).must_be(Answer.UNKNOWN_JOB)
     done = (Answer.COMPLETED,) if iut.run.has_worker else ()
     iut.status(job).is_arranged(Answer.PROCESSING, *done)
 
