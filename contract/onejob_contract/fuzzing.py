@@ -31,13 +31,22 @@ from onejob_contract.expectations import Expectations
 from onejob_contract.findings import Unobservable
 from onejob_contract.history import OperationKind
 from onejob_contract.iut import Iut, Seen
-from onejob_contract.recognition import FORM_FIELDS, MEMBERS, Meaning, images, is_form, recognise
+from onejob_contract.recognition import (
+    FORM_FIELDS,
+    MEMBERS,
+    Meaning,
+    breaks_form_parsers,
+    images,
+    is_form,
+    recognise,
+)
 from onejob_contract.turns import choosing, sending
 from onejob_contract.wire import Request
 from onejob_fixtures.forms import Form
 from onejob_fixtures.names import MAX_RESULT_URL_CHARACTERS, MAX_SESSION_ID_CHARACTERS
 
 OUTSIDE: Final = "outside the contract"
+_LEFT_OUT: Final = "left out: made to break form parsers"
 _CUT: Final = "cut short by the server's own worker"
 _BASE: Final = "http://target.invalid"
 _BOUNDARY: Final = "onejob-generated-form"
@@ -52,6 +61,10 @@ _LEAST: Final = 40
 _LONGEST_SEGMENT: Final = 100
 _LINK_STEPS: Final = 6
 _HEADER: Final = re.compile(r"[\x21-\x7e]([\x20-\x7e]*[\x21-\x7e])?")
+_UNTYPED: Final = re.compile(
+    rb'(\r\nContent-Disposition: [^\r\n]*; filename="[^\r\n]*)\r\n\r\n(?=(\x89PNG|\xff\xd8)?)'
+)
+_TYPES: Final = {b"\x89PNG": b"image/png", b"\xff\xd8": b"image/jpeg"}
 _ROBUST: Final = {
     ("POST", "/publish"): "ROBUST-PUBLISH-FORM",
     ("POST", "/update_status"): "ROBUST-UPDATE-BODY",
@@ -181,6 +194,10 @@ class Fuzzing:
         self._freshen(case, nonce)
         prepared = requests.Request(**case.as_transport_kwargs(base_url=_BASE)).prepare()
         request = _written(prepared)
+        unanswered = Response(_UNANSWERED, {}, b"", prepared, 0.0, verify=False)
+        if breaks_form_parsers(request):
+            self.counts[_LEFT_OUT] += 1
+            return unanswered
         try:
             with sending():
                 response = self._judged(request, nonce).step.exchange.response
@@ -191,7 +208,7 @@ class Fuzzing:
             self._failure = failure
             raise _Over from None
         if response is None:
-            return Response(_UNANSWERED, {}, b"", prepared, 0.0, verify=False)
+            return unanswered
         headers = {name: [value] for name, value in response.headers}
         return Response(response.status, headers, response.body, prepared, 0.0, verify=False)
 
@@ -306,13 +323,20 @@ def _link_name(transition: str) -> str:
 
 
 def _written(prepared: requests.PreparedRequest) -> Request:
-    """The request as the kit's own client writes it: same meaning, no random boundary."""
+    """The request as the kit's own client writes it: no random boundary, files with their type."""
     body = prepared.body or b""
     body = body.encode() if isinstance(body, str) else bytes(body)
     content_type = str(prepared.headers.get("Content-Type", ""))
     boundary = re.search(r"boundary=([0-9a-f]{32})$", content_type)
     if boundary is not None:
         body = body.replace(boundary[1].encode(), _BOUNDARY.encode())
+        body = _UNTYPED.sub(_typed, body)
         content_type = content_type.replace(boundary[1], _BOUNDARY)
     headers = (("Content-Type", content_type),) if _HEADER.fullmatch(content_type) else ()
     return Request(str(prepared.method), prepared.path_url, headers, body)
+
+
+def _typed(file: re.Match[bytes]) -> bytes:
+    """The headers of a file with its media type among them."""
+    media_type = _TYPES.get(file[2], b"application/octet-stream")
+    return file[1] + b"\r\nContent-Type: " + media_type + b"\r\n\r\n"

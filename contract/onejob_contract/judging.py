@@ -208,7 +208,9 @@ class Judging:
         """
         explained = False
         grants = self._granted.get(step.session or "", ())
-        for other in [grant for grant in grants if grant is not step][-_FELLOWS:]:
+        # A form outside the contract may have been taken for another session than it was sent for.
+        others = [grant for grant in grants if grant is not step and grant.call is not None]
+        for other in others[-_FELLOWS:]:
             job, exchange = other.granted_job or "", other.exchange
             if job in self._reported or exchange.invoked_ns > step.exchange.returned_ns:
                 continue

@@ -26,6 +26,9 @@ from onejob_fixtures.names import MAX_RESULT_URL_CHARACTERS, MAX_SESSION_ID_CHAR
 FORM_FIELDS: Final = ("sessionId", "image1", "image2")
 MEMBERS: Final = ("jobId", "resultUrl")
 _PLAIN_ID: Final = re.compile(r"[A-Za-z0-9_-]{1,100}")
+_PART_HEADERS: Final = re.compile(
+    rb"\r\n([!#-'*+.0-9A-Z^-z|~-]+:[^\0-\x08\x0a-\x1f\x7f]*\r\n)+\r\n"
+)
 _LONGEST_ID: Final = 200
 _LARGEST_FORM: Final = 8_000
 """Two small images and a session id take far less: the rest would be headers nobody expects."""
@@ -75,6 +78,15 @@ def is_form(request: Request) -> bool:
     """Whether the body is a form with the three documented fields, whatever their contents."""
     fields = _fields(dict(request.headers).get("Content-Type", ""), request.body)
     return fields is not None and {*fields[0], *fields[1]} == set(FORM_FIELDS)
+
+
+def breaks_form_parsers(request: Request) -> bool:
+    """Whether a form has a part whose headers nobody can read: no client sends one by mistake."""
+    kind, options = parse_options_header(dict(request.headers).get("Content-Type", ""))
+    if kind != "multipart/form-data" or not options.get("boundary"):
+        return False
+    parts = request.body.split(b"--" + options["boundary"].encode())[1:-1]
+    return not all(_PART_HEADERS.match(part) for part in parts)
 
 
 def _form(content_type: str, body: bytes) -> Meaning | None:

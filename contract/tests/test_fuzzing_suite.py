@@ -16,7 +16,7 @@ from onejob_contract.client import publish_request, status_request, update_reque
 from onejob_contract.documented import Call
 from onejob_contract.fuzzing import Fuzzing
 from onejob_contract.iut import Iut
-from onejob_contract.recognition import Meaning, is_form, recognise
+from onejob_contract.recognition import Meaning, breaks_form_parsers, is_form, recognise
 from onejob_contract.suite.test_fuzzing import (
     test_generated_publishes_and_polls_are_answered_as_documented as publishes,
 )
@@ -28,7 +28,7 @@ from onejob_contract.suite.test_fuzzing import (
 )
 from onejob_contract.verdict import Ending
 from onejob_contract.wire import Request
-from onejob_fixtures.forms import MALFORMED, Part, encode, publish_parts
+from onejob_fixtures.forms import MALFORMED, WRITINGS, Form, Part, encode, publish_parts
 from onejob_fixtures.images import BROKEN, small_jpeg, small_png
 
 Check = Callable[[Iut], None]
@@ -187,3 +187,22 @@ def test_the_quick_profile_leaves_schemathesis_out_and_says_so() -> None:
 
     assert judged.result.ending is Ending.NOT_APPLICABLE
     assert "quick" in judged.result.reason
+
+
+@pytest.mark.parametrize("write", WRITINGS.values(), ids=WRITINGS)
+def test_a_form_that_some_client_writes_is_no_attack(write: Callable[[Form], Form]) -> None:
+    form = encode(publish_parts("a session", small_png(1), small_png(2)))
+    assert not breaks_form_parsers(publish_request(form))
+    assert not breaks_form_parsers(publish_request(write(form)))
+
+
+@pytest.mark.parametrize(
+    "form",
+    [
+        encode([Part("a\x18b", b"")]),
+        Form(b"--b\r\n[[17]]\r\n--b--\r\n", "multipart/form-data; boundary=b"),
+    ],
+    ids=["a control character in a header", "no headers"],
+)
+def test_a_part_whose_headers_nobody_can_read_is_an_attack(form: Form) -> None:
+    assert breaks_form_parsers(publish_request(form))

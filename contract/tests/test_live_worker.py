@@ -17,6 +17,7 @@ from onejob_contract.shares import Budget
 from onejob_contract.target import Target, WorkerMode
 from onejob_contract.verdict import CheckResult, Ending
 from onejob_contract.wire import Origin
+from onejob_fixtures.forms import MALFORMED
 from onejob_fixtures.servers import running
 
 
@@ -35,6 +36,20 @@ def last_of_a_crowd(server: str, crowd: int, job_timeout_s: float) -> CheckResul
         result = Scheduler(session.run_state).run_one(task)
         session.client.close()
     return result
+
+
+def test_a_form_that_was_taken_for_another_session_is_no_active_job_of_this_one() -> None:
+    with running("worker-and-last-of-two-sessions") as url:
+        session = Session(Target(Origin.parse(url)), Options(profile="quick", seed=1))
+        session.prepare()
+        iut = Iut(session.run_state, "a check", 0, "PUBLISH-BUSY", Budget(math.inf, math.inf))
+        job = iut.active_job()
+        iut.must_complete_by_itself(job)
+        form = MALFORMED["two_session_ids"].spoil(iut.parts(job.session))
+        assert iut.outside(publish_request(form), job.session).answer is Answer.GRANTED
+        with pytest.raises(Unobservable, match="own worker"):
+            iut.publish(job.session).must_be(Answer.BUSY)
+        session.client.close()
 
 
 def test_the_url_of_a_worker_that_was_not_seen_so_far_accuses_nobody() -> None:

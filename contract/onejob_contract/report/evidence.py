@@ -145,7 +145,7 @@ def _asked(step: Step) -> str:
     request = step.exchange.request
     content_type = dict(request.headers).get("Content-Type", "")
     what = ""
-    if content_type.startswith("multipart/form-data"):
+    if content_type.lower().startswith("multipart/form-data"):
         what = " " + _form_in_words(request, content_type)
     elif request.body:
         what = " " + _shortened(request.body.decode("utf-8", "replace"))
