@@ -383,6 +383,8 @@ class Conversation:
     def _note(self, step: Step) -> Seen:
         if time.monotonic() > self._budget.ends:
             raise Unobservable(NO_TIME)
+        if self.run.stop.is_set():
+            raise Unobservable("the run ended before")
         self._must_not_be_silent(step.exchange)
         self.trace.append(step)
         if len(self.trace) > TRACE_LIMIT:
