@@ -35,6 +35,7 @@ _SLOWER: Final = 3
 _GRACE_S: Final = 2.0
 _SHORT_GRACE_S: Final = 0.1
 _TRIES: Final = 4
+_AFTERMATH_NS: Final = 1_000_000_000
 
 Thing = TypeVar("Thing")
 
@@ -111,6 +112,7 @@ class Conversation:
         self._reported: dict[str, str] = {}
         self.asides: list[Violation] = []
         self._grants: defaultdict[str, list[Step]] = defaultdict(list)
+        self._how_it_gave_up, self._gave_up_ns = "", 0
         self._judging = Judging(
             run,
             self.trace,
@@ -291,21 +293,17 @@ class Conversation:
     def give_up(self, session: str, share: float, *, reset: bool) -> None:
         """Publish, but reset or close the connection when this share of the form was sent.
 
-        Raises Violation if the server died of it, which a health check after it shows.
+        Raises Violation if the server died of it, which a health check or what follows shows.
         """
         request = publish_request(self.form(session))
         sent = int(len(request.body) * share)
         self.run.client.give_up(request, sent, self.check, session, reset=reset)
-        after = self.run.client.send(Request("GET", "/health"), self.check)
-        if after.response is None and not self.run.client.is_answered_at_all():
-            raise Violation(
-                "ROBUST-PUBLISH-FORM",
-                "a server that lives on when a client goes away",
-                f"its connection was {'reset' if reset else 'closed'} when {sent} of "
-                f"{len(request.body)} bytes of the form were sent, and the server died of it",
-                replayable=False,
-                fatal=True,
-            )
+        self._gave_up_ns = time.monotonic_ns()
+        self._how_it_gave_up = (
+            f"its connection was {'reset' if reset else 'closed'} when {sent} of "
+            f"{len(request.body)} bytes of the form were sent"
+        )
+        self.health()
 
     def compare(self, step: Step, allowed: frozenset[Answer], blame: str | None) -> None:
         """Compare a step with the answers that are right. Raises Violation or Unobservable."""
@@ -385,11 +383,26 @@ class Conversation:
             raise Unobservable(NO_TIME)
         if self.run.stop.is_set():
             raise Unobservable("the run ended before")
+        self._must_outlive_its_clients(step.exchange)
         self._must_not_be_silent(step.exchange)
         self.trace.append(step)
         if len(self.trace) > TRACE_LIMIT:
             del self.trace[: TRACE_LIMIT // 4]
         return Seen(self, step)
+
+    def _must_outlive_its_clients(self, exchange: Exchange) -> None:
+        """Judge: the server did not die of an upload that this check gave up a moment ago."""
+        is_silent = exchange.response is None and self._how_it_gave_up
+        if not is_silent or exchange.invoked_ns - self._gave_up_ns > _AFTERMATH_NS:
+            return
+        if not self.run.client.is_answered_at_all():
+            raise Violation(
+                "ROBUST-PUBLISH-FORM",
+                "a server that lives on when a client goes away",
+                f"{self._how_it_gave_up}, and the server died of it",
+                replayable=False,
+                fatal=True,
+            )
 
     def _must_not_be_silent(self, exchange: Exchange) -> None:
         """Raise TargetGone when waiting for more answers would only add up timeouts."""
