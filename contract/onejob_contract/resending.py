@@ -47,9 +47,10 @@ class Resending:
         else:
             exchange = run.client.send(request, who)
             new = run.client.recorded(old.call, exchange, who, session=session, job=job, url=url)
+        if new.granted_job:
+            run.unfinished[new.granted_job] = new.session or ""
         if old.granted_job and new.granted_job:
             self.jobs[old.granted_job] = new.granted_job
-            run.unfinished[new.granted_job] = new.session or ""
         return new
 
     def renamed_session(self, session: str) -> str:

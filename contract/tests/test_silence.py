@@ -1,5 +1,6 @@
 """What is made of a server's silence: its death, its fault, or a bad moment."""
 
+import math
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -7,12 +8,15 @@ from dataclasses import replace
 from socket import create_server
 
 import pytest
-from kit import judged
+from kit import judged, session_on
 from one_check import judge
 
 from onejob_contract.client import Client
+from onejob_contract.documented import Answer
 from onejob_contract.history import Operation, OperationKind, Outcome
 from onejob_contract.iut import Iut
+from onejob_contract.resending import Resending
+from onejob_contract.shares import Budget
 from onejob_contract.suite.test_health import test_health_stays_ok_whatever_else_happens as health
 from onejob_contract.suite.test_session_lock import (
     test_an_upload_given_up_half_way_changes_nothing as given_up,
@@ -92,3 +96,14 @@ def test_a_server_stood_still_where_nothing_asked_meanwhile_was_answered_meanwhi
         Operation("s", "c", OperationKind.PUBLISH, "j", None, begin, end, Outcome.GRANTED)
     )
     assert client.stood_still(silent(1.0, 11.0)) is still
+
+
+def test_a_session_that_only_the_replay_was_granted_is_known_to_be_held() -> None:
+    with running("correct") as url:
+        session = session_on(url)
+        iut = Iut(session.run_state, "a check", 0, "PUBLISH-ACCEPTED", Budget(math.inf, math.inf))
+        granted = iut.publish(iut.new_session()).step
+        failed = replace(granted, reading=replace(granted.reading, answer=Answer.DATABASE_FAILED))
+        again = Resending(iut).send(failed)
+        session.client.close()
+    assert session.run_state.unfinished[again.granted_job or ""] == again.session
