@@ -3,12 +3,11 @@
 import math
 import threading
 import time
-from dataclasses import replace
 
 import pytest
 from kit import judged
 
-from onejob_contract.client import Client, publish_request
+from onejob_contract.client import publish_request
 from onejob_contract.documented import Answer, Call
 from onejob_contract.findings import Unobservable, Violation
 from onejob_contract.history import Operation, OperationKind, Outcome
@@ -21,7 +20,7 @@ from onejob_contract.session import Options, Session
 from onejob_contract.shares import Budget
 from onejob_contract.target import Target
 from onejob_contract.verdict import Exit
-from onejob_contract.wire import Exchange, Origin, Request, Trouble
+from onejob_contract.wire import Origin
 from onejob_fixtures.names import CONFUSABLE_PAIRS
 from onejob_fixtures.servers import running
 
@@ -129,26 +128,6 @@ def test_what_others_have_on_its_way_is_no_part_of_ones_own_history() -> None:
         client.close()
     assert run.judge_history([own]).verdict == "linearizable"
     assert run.judge_history().verdict == "violation"
-
-
-def silent(invoked_s: float, returned_s: float) -> Exchange:
-    request = Request("GET", "/health")
-    begin, end = round(invoked_s * 1e9), round(returned_s * 1e9)
-    return Exchange(request, None, Trouble.TIMED_OUT, "no answer", begin, begin, end)
-
-
-@pytest.mark.parametrize(
-    ("waited_s", "ended_s", "crowded"), [(3.0, 8.0, True), (0.5, 8.0, False), (3.0, 0.9, False)]
-)
-def test_a_crowd_is_where_others_waited_long_too(
-    waited_s: float, ended_s: float, crowded: bool
-) -> None:
-    client = Client(replace(Target(Origin.parse("http://127.0.0.1:1")), response_timeout_s=10.0))
-    begin, end = round((ended_s - waited_s) * 1e9), round(ended_s * 1e9)
-    client.history.append(
-        Operation("s", "c", OperationKind.PUBLISH, "j", None, begin, end, Outcome.GRANTED)
-    )
-    assert client.was_crowded(silent(1.0, 11.0)) is crowded
 
 
 def test_a_check_that_goes_on_for_too_long_is_given_up() -> None:

@@ -98,6 +98,20 @@ def test_a_server_stood_still_where_nothing_asked_meanwhile_was_answered_meanwhi
     assert client.stood_still(silent(1.0, 11.0)) is still
 
 
+@pytest.mark.parametrize(
+    ("waited_s", "ended_s", "crowded"), [(3.0, 8.0, True), (0.5, 8.0, False), (3.0, 0.9, False)]
+)
+def test_a_crowd_is_where_others_waited_long_too(
+    waited_s: float, ended_s: float, crowded: bool
+) -> None:
+    client = Client(replace(Target(Origin.parse("http://127.0.0.1:1")), response_timeout_s=10.0))
+    begin, end = round((ended_s - waited_s) * 1e9), round(ended_s * 1e9)
+    client.history.append(
+        Operation("s", "c", OperationKind.PUBLISH, "j", None, begin, end, Outcome.GRANTED)
+    )
+    assert client.was_crowded(silent(1.0, 11.0)) is crowded
+
+
 def test_a_session_that_only_the_replay_was_granted_is_known_to_be_held() -> None:
     with running("correct") as url:
         session = session_on(url)
