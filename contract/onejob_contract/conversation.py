@@ -5,27 +5,23 @@ Every exchange is noted in the trace of the check, from which its evidence is ta
 
 from __future__ import annotations
 
-import itertools
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import cache
-from random import Random
 from typing import Final, TypeVar
 
 from onejob_contract.client import REQUEST_ID, Step, publish_request, request_id, update_request
 from onejob_contract.documented import FAILURES, Answer, Call, Reading, documented_text
 from onejob_contract.findings import TargetGone, Unobservable, Violation
 from onejob_contract.judging import Judging
+from onejob_contract.naming import Names
 from onejob_contract.races import RaceLog, rendezvous
 from onejob_contract.run import Run
 from onejob_contract.shares import NO_TIME, Budget
 from onejob_contract.wire import Exchange, Request
-from onejob_fixtures.forms import Form, Part, encode, publish_parts
-from onejob_fixtures.images import Image, small_jpeg, small_png
-from onejob_fixtures.names import SessionStem
+from onejob_fixtures.forms import Form, Part, encode
 
 TRACE_LIMIT: Final = 400
 _SILENT_TIMEOUTS: Final = 3
@@ -92,23 +88,18 @@ class Seen:
         return self
 
 
-class Conversation:
+class Conversation(Names):
     """What one check asks the implementation under test. `requirement` is what it judges.
 
-    `shapes` remembers of which stem and nonce a session id was made, for a replay to make another.
     `asides` are violations found on the way, reported already but not shown again yet.
     """
 
     def __init__(self, run: Run, check: str, number: int, requirement: str, budget: Budget) -> None:
+        super().__init__(check, f"{run.client.token}{number:03}", run.seed)
         self.run = run
-        self.check = check
         self.requirement = requirement
-        self.random = Random(f"{run.seed}/{check}")
         self.trace: list[Step] = []
-        self.shapes: dict[str, tuple[SessionStem, str]] = {}
         self._budget = budget
-        self._stem = f"{run.client.token}{number:03}"
-        self._numbers = itertools.count(1)
         self._reported: dict[str, str] = {}
         self.asides: list[Violation] = []
         self._grants: defaultdict[str, list[Step]] = defaultdict(list)
@@ -122,42 +113,7 @@ class Conversation:
             aside=self._report_aside,
         )
 
-    def skip_names(self, attempt: int) -> None:
-        """Start counting names where no earlier attempt of this check did."""
-        self._numbers = itertools.count(attempt * 20_000 + 1)
-
-    # --- names, forms, rounds -------------------------------------------------------------
-
-    def nonce(self) -> str:
-        """Text of constant length that no other check, run or attempt uses."""
-        return f"{self._stem}{next(self._numbers):05}"
-
-    def new_session(self) -> str:
-        """A session id that was never used."""
-        return f"onejob-{self.nonce()}"
-
-    def named(self, *stems: SessionStem) -> list[str]:
-        """Session ids that were never used, of these shapes, with one nonce in common."""
-        nonce = self.nonce()
-        named = {stem.with_nonce(nonce): (stem, nonce) for stem in stems}
-        self.shapes.update(named)
-        return list(named)
-
-    def new_url(self) -> str:
-        """A result URL that was never used."""
-        return f"https://results.example.com/{self.nonce()}.png"
-
-    def parts(self, session: str) -> tuple[Part, ...]:
-        """The three documented fields for a session, with two small images."""
-        return publish_parts(session, *_pair(self.random.randrange(32)))
-
-    def client_name(self, number: int) -> str:
-        """The name of one of several clients of this check, told apart by its beginning."""
-        return f"{number}#{self.check.rpartition('::')[2]}"
-
-    def form(self, session: str) -> Form:
-        """A complete form for a session."""
-        return encode(self.parts(session))
+    # --- rounds ---------------------------------------------------------------------------
 
     def rounds(self, quick: int, standard: int, thorough: int) -> Iterator[int]:
         """Round numbers as the profile wants them, at least one; time may cut it short."""
@@ -448,11 +404,6 @@ class Conversation:
         """Report a violation that does not end the check."""
         if self.run.report(violation):
             self.asides.append(violation)
-
-
-@cache
-def _pair(number: int) -> tuple[Image, Image]:
-    return small_png(number), small_jpeg(number)
 
 
 def _id(job: Job | str) -> str:

@@ -38,10 +38,16 @@ def last_of_a_crowd(server: str, crowd: int, job_timeout_s: float) -> CheckResul
     return result
 
 
+def watched(url: str) -> Session:
+    """A session that looked at a server, whose own worker may be at work or not."""
+    session = Session(Target(Origin.parse(url)), Options(profile="quick", seed=1))
+    session.prepare()
+    return session
+
+
 def test_a_form_that_was_taken_for_another_session_is_no_active_job_of_this_one() -> None:
     with running("worker-and-last-of-two-sessions") as url:
-        session = Session(Target(Origin.parse(url)), Options(profile="quick", seed=1))
-        session.prepare()
+        session = watched(url)
         iut = Iut(session.run_state, "a check", 0, "PUBLISH-BUSY", Budget(math.inf, math.inf))
         job = iut.active_job()
         iut.must_complete_by_itself(job)
@@ -54,8 +60,7 @@ def test_a_form_that_was_taken_for_another_session_is_no_active_job_of_this_one(
 
 def test_the_url_of_a_worker_that_was_not_seen_so_far_accuses_nobody() -> None:
     with running("worker-at-once") as url:
-        session = Session(Target(Origin.parse(url)), Options(profile="quick", seed=1))
-        session.prepare()
+        session = watched(url)
         run = session.run_state
         run.surroundings = replace(run.surroundings, live_worker=False)
         iut = Iut(run, "a check", 0, "STATUS-RESULT-URL", Budget(math.inf, math.inf))
@@ -70,8 +75,7 @@ def test_a_grant_of_a_race_is_judged_by_the_other_jobs_of_its_session(
 ) -> None:
     """The worker ended the jobs on either side of it; it is active itself, as it may be."""
     with running("worker-at-once") as url:
-        session = Session(Target(Origin.parse(url)), Options(profile="quick", seed=1))
-        session.prepare()
+        session = watched(url)
         iut = Iut(session.run_state, "a check", 0, "LOCK-RACE", Budget(math.inf, math.inf))
         name = iut.new_session()
         racer = Racer(Call.PUBLISH, publish_request(iut.form(name)), session=name)
@@ -90,8 +94,7 @@ def test_a_grant_of_a_race_is_judged_by_the_other_jobs_of_its_session(
 
 def test_the_url_of_a_worker_stays_its_own_when_the_kit_reports_it_again() -> None:
     with running("worker-at-once") as url:
-        session = Session(Target(Origin.parse(url)), Options(profile="quick", seed=1))
-        session.prepare()
+        session = watched(url)
         iut = Iut(session.run_state, "a check", 0, "UPDATE-REPEATED", Budget(math.inf, math.inf))
         job = iut.active_job()
         result = iut.status(job).reading.member("image_url")
