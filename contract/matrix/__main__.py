@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -120,8 +121,13 @@ def _run(server: Server, profile: str, requirement: str | None, seed: int) -> Ro
         began = time.monotonic()
         with running(server.name, upload_root=uploads) as url:
             target.write_text(_target(url, needs, uploads), "utf-8")
+            # Notes of injected faults are kept by port, and ports come again.
             done = subprocess.run(
-                [str(word) for word in command], capture_output=True, text=True, check=False
+                [str(word) for word in command],
+                env={**os.environ, "XDG_STATE_HOME": folder},
+                capture_output=True,
+                text=True,
+                check=False,
             )
         seconds = time.monotonic() - began
         try:

@@ -14,6 +14,14 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "whole_run: runs a whole profile, about half a minute")
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _state_of_nobody(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """No notes of faults but our own: a run that died here may have had the same port."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_STATE_HOME", str(tmp_path_factory.mktemp("state")))
+        yield
+
+
 @pytest.fixture
 def user(tmp_path: Path) -> CommandLine:
     """A user with a command line, in an empty folder."""
