@@ -135,8 +135,9 @@ class Iut(Conversation):
         """Judge: a job stays active whatever `event` does to it.
 
         A job that ends may have been finished by the server's own worker. So the event is tried
-        against controls: in every round an older job that is left alone. If the treated job
-        always ends and the control never does, the event ended it.
+        against controls: in every round another job is left alone. If the treated job always ends
+        and the control never does, the event ended it. A coin says which of the two is older: a
+        worker may take every second job.
         """
         job = job or self.active_job()
         event(job)
@@ -144,7 +145,7 @@ class Iut(Conversation):
             self.must_hold(job)
         except Unobservable:
             for _ in range(_CONTROLLED_ROUNDS):
-                control, treated = self.active_job(), self.active_job()
+                control, treated = self.random.sample((self.active_job(), self.active_job()), 2)
                 event(treated)
                 ended = self.status(treated).answer
                 alone = self.status(control).answer
@@ -153,7 +154,7 @@ class Iut(Conversation):
             raise Violation(
                 self.requirement,
                 "the job stays active",
-                f"the job ended {_CONTROLLED_ROUNDS} times of {_CONTROLLED_ROUNDS}, an older job "
+                f"the job ended {_CONTROLLED_ROUNDS} times of {_CONTROLLED_ROUNDS}, another job "
                 "that was left alone never did",
                 [step for step in self.trace[-_EVENT_STEPS:] if not _is_about(step, control)],
                 replayable=False,

@@ -98,7 +98,7 @@ def _long_session(parts: Sequence[Part]) -> Sequence[Part]:
 def _in_chunks(iut: Iut) -> str:
     session = iut.new_session()
     request = publish_request(iut.form(session))
-    headers = (*request.headers, ("Transfer-Encoding", "chunked"))
+    headers = (*request.headers, ("Transfer-Encoding", "chunked"), ("Connection", "close"))
     return _told(iut.outside(replace(request, headers=headers), session).step)
 
 
