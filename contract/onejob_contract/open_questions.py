@@ -102,6 +102,12 @@ def _in_chunks(iut: Iut) -> str:
     return _told(iut.outside(replace(request, headers=headers), session).step)
 
 
+def _by_put(iut: Iut) -> str:
+    session = iut.new_session()
+    request = publish_request(iut.form(session))
+    return _told(iut.outside(replace(request, method="PUT"), session).step)
+
+
 def _reported(
     write: Callable[[dict[str, str]], bytes], media_type: str = _JSON
 ) -> Callable[[Iut], str]:
@@ -155,6 +161,7 @@ QUESTIONS: Final = (
     Question("a sessionId of 200 characters", _published(_long_session)),
     Question("a form with another field", _published(lambda p: (*p, Part("extra", b"1")))),
     Question("a form sent in chunks, without a length", _in_chunks),
+    Question("a publish by PUT", _by_put),
     Question("a completed job reported with another URL", _repeated),
     Question("a report with another member", _reported(lambda r: _as_json(r | {"extra": "1"}))),
     Question(

@@ -228,8 +228,8 @@ def test_refused_requests_change_no_session_and_no_job(iut: Iut) -> None:
     session = iut.new_session()
     form = encode(iut.parts(session))
     put = Request("PUT", "/publish", (("Content-Type", form.content_type),), form.body)
-    iut.outside(put, session)
-    iut.must_grant(session)
+    if _refused(iut.outside(put, session).step.exchange.response):
+        iut.must_grant(session)
     iut.each(REFUSED_REPORTS, lambda body: _survives_report(iut, body))
     iut.each(OTHER_WAYS, lambda way: _survives_way(iut, way))
     for method in ("HEAD", "DELETE", "PUT", "POST"):
@@ -283,7 +283,9 @@ def _survives_way(iut: Iut, way: tuple[str, str]) -> None:
         request = Request(method, target, (("Content-Type", media_type),), body)
         return iut.outside(request, job.session, urls=(members["resultUrl"],))
 
-    if method == "GET":  # a method that no server may take for an order (RFC 9110, section 9.2.1)
+    if (
+        method == "GET"
+    ):  # whatever is answered: nobody may take it for an order (RFC 9110, section 9.2.1)
         iut.must_survive(send)
     else:
         _must_survive_if_refused(iut, send)
