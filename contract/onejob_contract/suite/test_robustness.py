@@ -208,7 +208,7 @@ def test_unknown_routes_and_methods_are_refused_politely(iut: Iut) -> None:
 
 @proves("ROBUST-NO-STATE-CHANGE", cost=Cost.LIST)
 def test_refused_requests_change_no_session_and_no_job(iut: Iut) -> None:
-    """Malformed publishes on a free and on a busy session; malformed reports of an active job."""
+    """Malformed publishes of free and busy sessions, malformed reports, and other methods."""
     held = iut.active_job()
 
     def leaves_no_trace(malformed: Malformed) -> None:
