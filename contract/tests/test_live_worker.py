@@ -118,3 +118,21 @@ def test_a_job_that_is_lost_while_newer_ones_are_done_is_a_violation() -> None:
     ended = last_of_a_crowd("worker-loses-every-fifth-job", 3, 2.0)
 
     assert ended.ending is Ending.VIOLATED, "two jobs of the preflight were the first of five"
+
+
+@pytest.mark.parametrize("taken", ["the first", "the second"])
+def test_what_a_worker_does_to_every_second_job_is_not_laid_to_an_event(taken: str) -> None:
+    """Two jobs a round, one treated and one left alone: the worker may always take the same one."""
+    with running("worker-for-every-second-job") as url:
+        session = watched(url)
+        iut = Iut(
+            session.run_state, "a check", 0, "LOCK-HELD-OVER-POLLS", Budget(math.inf, math.inf)
+        )
+        job = iut.active_job()
+        while iut.status(job).answer is not Answer.COMPLETED:  # the worker takes every second one
+            job = iut.active_job()
+        if taken == "the first":
+            iut.active_job()
+        with pytest.raises(Unobservable, match="own worker"):
+            iut.must_survive(iut.status, job)
+        session.client.close()
