@@ -39,7 +39,7 @@ from onejob_contract.target import (
 from onejob_contract.verdict import CheckResult, Conclusion, Exit, conclude
 
 CLEANED_UP = "https://results.example.com/cleaned-up.png"
-_CLEANERS = 4
+_CLEANERS = 16
 _PATIENCE_S = 10.0
 _SHARE_FOR_CLEANING = 0.2
 
