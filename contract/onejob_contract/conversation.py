@@ -9,6 +9,7 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Final, TypeVar
 
@@ -31,6 +32,7 @@ _SLOWER: Final = 3
 _GRACE_S: Final = 2.0
 _SHORT_GRACE_S: Final = 0.1
 _TRIES: Final = 4
+_QUIET_S: Final = 1.0
 _AFTERMATH_NS: Final = 1_000_000_000
 
 Thing = TypeVar("Thing")
@@ -304,6 +306,7 @@ class Conversation(Names):
     ) -> Seen:
         """Send a request; again if it fails in a documented way, and such failures come and go.
 
+        The last time nobody else asks anything: a server may fail whenever it has too much to do.
         A session that is not only ours may be busy at any time.
         """
 
@@ -314,11 +317,12 @@ class Conversation(Names):
             return seen
 
         seen = ask()
-        for _ in range(_TRIES):
+        for left in reversed(range(_TRIES)):
             if not self.fails_now_and_then(seen.answer):
                 break
             is_free = is_ours and session not in list(self.run.unfinished.values())
-            seen = self.until_free(ask, _GRACE_S) if is_free else ask()
+            with nullcontext() if left else self.run.client.places.alone(_QUIET_S):
+                seen = self.until_free(ask, _GRACE_S) if is_free else ask()
             if is_free:
                 self._must_not_be_busy(seen)
         return seen

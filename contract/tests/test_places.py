@@ -179,6 +179,13 @@ def test_while_one_thread_is_alone_nobody_else_sends() -> None:
     assert order == ["the one alone came", "the other came"]
 
 
+def test_who_is_alone_may_ask_for_it_again() -> None:
+    places = Places()
+    with places.alone(0.05), places.alone(0.05) as is_quiet:
+        assert is_quiet
+    assert _is_alone(places)
+
+
 def test_who_wants_to_be_alone_does_not_wait_for_a_server_that_hangs() -> None:
     places = Places()
     with places.taken():

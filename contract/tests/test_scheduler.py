@@ -176,6 +176,35 @@ def test_a_documented_failure_that_comes_and_goes_is_asked_again() -> None:
     assert not session.run_state.violations
 
 
+def test_who_fails_beside_others_is_asked_alone() -> None:
+    def body(iut: Iut) -> None:
+        over = threading.Event()
+        beside = Iut(iut.run, "another check", 1, "PUBLISH-BUSY", Budget(math.inf, math.inf))
+
+        def never_pauses() -> None:
+            while not over.is_set():
+                session = beside.new_session()
+                beside.run.client.publish(session, beside.form(session), beside.check)
+
+        neighbours = [threading.Thread(target=never_pauses) for _ in range(8)]
+        for neighbour in neighbours:
+            neighbour.start()
+        try:
+            for _ in range(5):
+                iut.must_grant(iut.new_session())
+        finally:
+            over.set()
+            for neighbour in neighbours:
+                neighbour.join()
+
+    with running("one-publish-at-a-time") as url:
+        session = session_on(url)
+        session.run_state.fails_now_and_then = True
+        result = outcome(session, body)
+        session.client.close()
+    assert result.ending is Ending.PASSED
+
+
 def test_a_documented_failure_must_leave_its_session_free() -> None:
     result, session = grants_on("failed-publish-seldom-keeps-lock")
 
