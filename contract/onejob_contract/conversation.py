@@ -163,10 +163,17 @@ class Conversation(Names):
 
     # --- requests -------------------------------------------------------------------------
 
-    def publish(self, session: str, form: Form | None = None) -> Seen:
-        """POST /publish; with a complete form unless another is given."""
+    def publish(self, session: str, form: Form | None = None, *, is_ours: bool = True) -> Seen:
+        """POST /publish; with a complete form unless another is given.
+
+        A session that others may use, too, is left out of the history.
+        """
         form = form or self.form(session)
-        return self._asked(lambda: self.run.client.publish(session, form, self.check), session)
+        if not is_ours:
+            self.run.untracked_sessions.append(session)
+        return self._asked(
+            lambda: self.run.client.publish(session, form, self.check), session, is_ours=is_ours
+        )
 
     def publish_parts(self, session: str, parts: Sequence[Part]) -> Seen:
         """POST /publish with these parts, in this order."""
