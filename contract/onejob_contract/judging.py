@@ -29,6 +29,19 @@ _ROBUST_BY_PATH: Final = {
 REPEATED: Final = frozenset({Answer.UPDATED, Answer.UNKNOWN_JOB, Answer.MISSING_FIELD})
 """What a repeated update of a finished job may answer: anything documented (reading, 6)."""
 
+_CHANGING_NOTHING: Final = frozenset(
+    {
+        Answer.HEALTHY,
+        Answer.BUSY,
+        Answer.MISSING_SESSION,
+        Answer.MISSING_IMAGE,
+        Answer.PROCESSING,
+        Answer.NOT_FOUND,
+        Answer.MISSING_FIELD,
+        Answer.UNKNOWN_JOB,
+    }
+)
+
 BASE: Final = {
     Answer.HEALTHY: "HEALTH-OK",
     Answer.GRANTED: "PUBLISH-ACCEPTED",
@@ -117,7 +130,7 @@ class Judging:
         if misspelt and blame != base:
             self._aside(violation)  # the lock held all the same, which is what this is about
             return
-        raise violation
+        self._raise(violation, goes_on=allowed <= _CHANGING_NOTHING or allowed == REPEATED)
 
     def must_live_on(self, step: Step, requirement: str) -> None:
         """Judge: a request outside the contract did not end the server, whatever it was sent for.
@@ -149,7 +162,20 @@ class Judging:
             return
         if status == _NOT_IMPLEMENTED and _is_unknown_method(exchange.request):
             return  # HTTP's own refusal of a method (RFC 9110, section 15.6.2)
-        raise Violation(requirement, "a 4xx refusal, without delay", step.reading.actual, (step,))
+        actual = step.reading.actual
+        self._raise(Violation(requirement, "a 4xx refusal, without delay", actual, (step,)))
+
+    def _raise(self, violation: Violation, *, goes_on: bool = True) -> None:
+        """Raise a violation; after a known failure the check goes on, if it can.
+
+        It can after an undocumented answer to what changes nothing.
+        """
+        step = violation.steps[-1]
+        is_known = violation.requirement in self._run.known_failures
+        if is_known and goes_on and step.answer is None and step.exchange.response is not None:
+            self._aside(violation)
+        else:
+            raise violation
 
     def _until(self, step: Step) -> tuple[Step, ...]:
         """The trace up to this step; of a race, the step is not always the last one.

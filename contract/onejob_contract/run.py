@@ -69,6 +69,7 @@ class Run:
     seed: int
     surroundings: Surroundings
     hold_s: float
+    known_failures: frozenset[str] = frozenset()
     started: float = field(default_factory=time.monotonic)
     stop: threading.Event = field(default_factory=threading.Event)
     violations: list[Violation] = field(default_factory=list)

@@ -136,9 +136,14 @@ class Scheduler:
             result.check, result.requirements, result.ending, result.reason, seconds, result.blamed
         )
         self._done.put((task, ended))
-        if self._fail_fast and any(map(_decides, list(run.violations))):
+        if self._fail_fast and any(map(self._decides, list(run.violations))):
             run.stop.set()
         return True
+
+    def _decides(self, violation: Violation) -> bool:
+        """Whether the run could end with this: it breaks a must-requirement, and is news."""
+        is_must = requirements()[violation.requirement].level == "must"
+        return is_must and violation.requirement not in self._run.known_failures
 
     def _judged(self, task: Task, *, brief: bool) -> CheckResult:  # noqa: PLR0911, PLR0912 (endings)
         run, budget = self._run, self._shares.budget(task.name, task.proof, brief=brief)
@@ -300,10 +305,6 @@ class Scheduler:
             except (Unobservable, Interrupted, TargetGone):
                 pass  # the next attempt of the check meets the same
         return is_out_of_order
-
-
-def _decides(violation: Violation) -> bool:
-    return requirements()[violation.requirement].level == "must"
 
 
 def _require(needs: tuple[str, ...], run: Run) -> None:

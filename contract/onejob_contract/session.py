@@ -145,6 +145,7 @@ class Session:
             seed=self.options.seed,
             surroundings=around,
             hold_s=self.options.hold_s if self.options.hold_s is not None else profile.hold_s,
+            known_failures=frozenset(self.options.known_failures),
             unfinished=dict(seen.left_active),
         )
 

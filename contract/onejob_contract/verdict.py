@@ -100,7 +100,8 @@ def conclude(
     Skipped and inconclusive never count as pass: a run in which nothing was judged, or a
     must-requirement stayed unobserved without being accepted, is inconclusive. So is one that left
     a fault injected: `unhealed` says which. Where a slow server left no time for some checks of a
-    requirement, the others decide, and the sentence says how many were left out.
+    requirement, or a known failure ended them, the others decide, and it is said how many were left
+    out.
     """
     known_failures = known_failures or {}
     judged = tuple(
@@ -185,24 +186,30 @@ def _requirement(
     checks = [result for result in results if requirement.id in result.requirements]
     endings = {result.ending for result in checks}
     waiver = accepted.get(requirement.id, "")
+    blocked = [r for r in checks if r.ending is Ending.VIOLATED and r.blamed in known_failures]
     for ending in (Ending.FAULT, Ending.GONE, Ending.VIOLATED, Ending.UNOBSERVABLE, Ending.NOT_RUN):
-        if ending in endings:
-            result = next(r for r in checks if r.ending is ending)
-            reason = result.reason
-            if ending is Ending.VIOLATED:
-                reason = f"not judged to the end, since {result.blamed} failed on the way"
+        result = next((r for r in checks if r.ending is ending and r not in blocked), None)
+        if result is not None:
+            reason = _not_to_the_end(result) if ending is Ending.VIOLATED else result.reason
             return RequirementResult(requirement, Verdict.INCONCLUSIVE, reason, accepted=waiver)
-    left_out = [result for result in checks if result.ending is Ending.NO_TIME]
+    late = [result for result in checks if result.ending is Ending.NO_TIME]
     if Ending.PASSED in endings:
-        reason = f"{len(left_out)} of {len(checks)} checks had no time" if left_out else ""
-        return RequirementResult(requirement, Verdict.PASS, reason)
-    if left_out:
-        reason = left_out[0].reason
+        left_out = [f"{len(late)} of {len(checks)} checks had no time"] if late else []
+        if blocked:
+            what = f"{blocked[0].blamed}, a known failure"
+            left_out.append(f"{len(blocked)} of {len(checks)} checks ended at {what}")
+        return RequirementResult(requirement, Verdict.PASS, "; ".join(left_out))
+    if late or blocked:
+        reason = _not_to_the_end(blocked[0]) if blocked else late[0].reason
         return RequirementResult(requirement, Verdict.INCONCLUSIVE, reason, accepted=waiver)
     if Ending.NOT_APPLICABLE in endings:
         reason = next(r.reason for r in checks if r.ending is Ending.NOT_APPLICABLE)
         return RequirementResult(requirement, Verdict.NOT_APPLICABLE, reason)
     return RequirementResult(requirement, Verdict.INCONCLUSIVE, "no check ran", accepted=waiver)
+
+
+def _not_to_the_end(result: CheckResult) -> str:
+    return f"not judged to the end, since {result.blamed} failed on the way"
 
 
 def _count(number: int, noun: str) -> str:

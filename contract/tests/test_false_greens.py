@@ -151,6 +151,16 @@ def test_a_known_failure_that_fails_does_not_fail_the_run(user: CommandLine) -> 
     assert "FAIL (known failure: ticket 17)" in known.out
 
 
+def test_what_comes_after_a_known_failure_is_judged(user: CommandLine) -> None:
+    (user.folder / "known.txt").write_text("UPDATE-REPEATED: ticket 18\n", "utf-8")
+    alike = ("--profile", "quick", "--fail-fast", "--known-failures", "known.txt")
+    with running("repeat-crashes") as url:
+        known = user.onejob("check", url, *alike)
+    assert known.exit == Exit.CONFORMANT
+    assert "FAIL (known failure: ticket 18)" in known.out
+    assert "LOCK-STALE-UPDATE" not in known.out
+
+
 def test_what_cannot_be_seen_at_all_is_inconclusive(user: CommandLine, correct_server: str) -> None:
     said = user.onejob(
         *("check", correct_server, "--profile", "quick", "--select", "PUBLISH-UPLOAD-ROOT")

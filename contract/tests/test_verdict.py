@@ -133,6 +133,26 @@ def test_a_target_that_died_is_not_judged_even_if_all_that_ran_passed() -> None:
     assert conclude([HEALTH, BUSY], ALL_PASSED, [], gone=True).exit is Exit.NOT_JUDGED
 
 
+def test_where_a_known_failure_ended_checks_the_others_decide() -> None:
+    known = {BUSY.id: "ticket 17"}
+    ended_by_it = ended(HEALTH.id, Ending.VIOLATED, blamed=BUSY.id)
+    conclusion = conclude(
+        [HEALTH, BUSY], [ALL_PASSED[0], ended_by_it], [BROKEN_BUSY], known_failures=known
+    )
+    assert conclusion.exit is Exit.CONFORMANT
+    assert conclusion.because == "1 requirement hold, 1 known failure"
+    reason = "1 of 2 checks ended at PUBLISH-BUSY, a known failure"
+    assert conclusion.requirements[0].reason == reason
+
+
+def test_what_only_checks_prove_that_a_known_failure_ended_was_not_seen() -> None:
+    known = {BUSY.id: "ticket 17"}
+    ended_by_it = ended(HEALTH.id, Ending.VIOLATED, blamed=BUSY.id)
+    conclusion = conclude([HEALTH, BUSY], [ended_by_it], [BROKEN_BUSY], known_failures=known)
+    assert conclusion.exit is Exit.NOT_JUDGED
+    assert "HEALTH-OK: not judged to the end, since PUBLISH-BUSY failed" in conclusion.because
+
+
 def test_a_known_failure_is_forgiven_while_it_fails_and_only_then() -> None:
     known = {BUSY.id: "ticket 17"}
     failing = conclude([HEALTH, BUSY], ALL_PASSED[:1], [BROKEN_BUSY], known_failures=known)

@@ -43,6 +43,7 @@ class Terminal:
             transient=True,
         )
         self._broken: set[str] = set()
+        self._known: frozenset[str] = frozenset()
         self._explained: dict[Hashable, str] = {}
         self._task = (
             None if not console.is_terminal else self._progress.add_task("looking", total=1)
@@ -51,6 +52,7 @@ class Terminal:
     def starts(self, session: Session) -> None:
         """The line a person needs to repeat the run."""
         options, look = session.options, session.preflight
+        self._known = frozenset(options.known_failures)
         worker = "live worker" if look.surroundings.live_worker else "no live worker seen so far"
         self.console.print(
             f"judging {session.target.origin} (server {look.server}, {worker}, update_status "
@@ -71,9 +73,9 @@ class Terminal:
         """One check ended."""
         if result.ending is Ending.VIOLATED and result.blamed not in self._broken:
             self._broken.add(result.blamed)
-            self._progress.console.print(
-                f"[red]broken[/red] {escape(result.blamed)}", highlight=False
-            )
+            is_known = result.blamed in self._known
+            mark = "[yellow]known failure[/yellow]" if is_known else "[red]broken[/red]"
+            self._progress.console.print(f"{mark} {escape(result.blamed)}", highlight=False)
         if self._task is not None:
             words = f"checking ({len(self._broken)} broken)" if self._broken else "checking"
             self._progress.update(self._task, advance=1, description=words)
@@ -106,6 +108,13 @@ class Terminal:
                 self._line(
                     "  -> stop the server's own worker, or declare the fault worker_stop in a "
                     "target file (docs/faults.md)"
+                )
+            if any(
+                r.ending is Ending.VIOLATED and r.blamed in self._known for r in session.results
+            ):
+                self._line(
+                    "  -> what a known failure keeps from being seen can be accepted in a target "
+                    "file, under [accept]"
                 )
         cut_short = len(session.run_state.cut_short)
         if cut_short:
