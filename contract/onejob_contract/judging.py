@@ -86,6 +86,7 @@ class Judging:
         self._granted = granted
         self._status = status
         self._aside = aside
+        self._went_on_after: set[tuple[frozenset[Answer], int]] = set()
 
     def compare(self, step: Step, allowed: frozenset[Answer], blame: str | None) -> None:
         """Compare a step with the answers that are right. Raises Violation or Unobservable."""
@@ -168,13 +169,18 @@ class Judging:
     def _raise(self, violation: Violation, *, goes_on: bool = True) -> None:
         """Raise a violation; after a known failure the check goes on, if it can.
 
-        It can after an undocumented answer to what changes nothing.
+        It can after an undocumented answer to what changes nothing. Whatever the check is about:
+        what is answered alike, where the same was right, is that known failure again.
         """
         step = violation.steps[-1]
-        is_known = violation.requirement in self._run.known_failures
-        if is_known and goes_on and step.answer is None and step.exchange.response is not None:
+        response = step.exchange.response
+        if not goes_on or step.answer is not None or response is None:
+            raise violation
+        alike = (violation.allowed, response.status)
+        if violation.requirement in self._run.known_failures:
+            self._went_on_after.add(alike)
             self._aside(violation)
-        else:
+        elif alike not in self._went_on_after:
             raise violation
 
     def _until(self, step: Step) -> tuple[Step, ...]:

@@ -16,6 +16,8 @@ SLOW_TO_PAINT_PIXELS = 5_000_000
 MISREAD_FILE_NAMES = frozenset({"one_dot", "two_dots", "only_space"})
 """Names that well-kept form parsers take for "no file": nobody is accused for them."""
 
+_TEENS = 12
+"""So many jobs get numbers of two digits, counted from 0 or 1."""
 NOTHINGS = ("0", "-1", "false", "null", "undefined", "None", "NaN", " ", ".", "..", "*", "%")
 BORN_WITH = (
     ("plain", "constructor"),
@@ -51,6 +53,15 @@ def test_every_new_session_is_granted_a_job_of_its_own(iut: Iut) -> None:
             job = iut.must_grant(job.session)
         done = (Answer.COMPLETED,) if iut.run.has_worker else ()
         iut.status(job).is_arranged(Answer.PROCESSING, *done)
+
+
+@proves("PUBLISH-JOB-ID-UNIQUE", needs=("update_status",))
+def test_no_job_is_called_like_a_job_of_a_session_with_a_longer_name(iut: Iut) -> None:
+    """Names and numbers that run together: the eleventh job of x, and the first one of x1."""
+    short = iut.new_session()
+    for session, jobs in ((short, _TEENS), (f"{short}1", 2)):
+        for _ in range(jobs):
+            iut.completed_job(session)
 
 
 @proves("PUBLISH-ACCEPTED")

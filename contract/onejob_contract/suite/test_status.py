@@ -6,7 +6,7 @@ import uuid
 from onejob_contract.checks import Cost, proves
 from onejob_contract.client import status_request, update_request
 from onejob_contract.documented import Answer
-from onejob_contract.iut import Iut, Job
+from onejob_contract.iut import Iut, Job, Seen
 from onejob_contract.wire import Request
 from onejob_fixtures.names import RESULT_IRIS, RESULT_URLS
 
@@ -171,6 +171,12 @@ def test_a_completed_job_stays_completed(iut: Iut) -> None:
     for _ in range(5):
         iut.must_read(first, url)
     for _ in iut.rounds(5, 25, 200):
+        for count in (2, 1):
+            incomplete = iut.parts(first.session)[:count]
+            iut.publish_parts(first.session, incomplete).is_arranged(Answer.MISSING_IMAGE)
+        iut.must_read(first, url)
+        if _report_nothing(iut, first).answer is Answer.MISSING_FIELD:
+            iut.must_read(first, url)
         job = iut.active_job(first.session)
         iut.must_read(first, url)
         iut.publish(first.session).is_arranged(Answer.BUSY)
@@ -216,7 +222,11 @@ def test_the_status_belongs_to_the_job(iut: Iut) -> None:
 
 
 def _fail_to_update(iut: Iut, job: Job) -> None:
-    headers = (("Content-Type", "application/json"),)
-    body = f'{{"jobId": "{iut.nonce()}"}}'.encode()
-    iut.outside(Request("POST", "/update_status", headers, body))
+    _report_nothing(iut, Job(iut.nonce(), job.session))
     iut.status(job).is_arranged(Answer.PROCESSING)
+
+
+def _report_nothing(iut: Iut, job: Job) -> Seen:
+    headers = (("Content-Type", "application/json"),)
+    body = json.dumps({"jobId": job.id}).encode()
+    return iut.outside(Request("POST", "/update_status", headers, body))
