@@ -23,8 +23,26 @@ def test_a_worker_slower_than_the_first_look_is_seen(user: CommandLine) -> None:
     with running("worker-in-300-ms") as url:
         said = user.onejob("doctor", url)
 
-    assert said.exit == Exit.CONFORMANT
+    assert said.exit == Exit.NOT_JUDGED
     assert "the server's own worker completes jobs (one within 0." in said.out
+    assert "or accept LOCK-HELD-OVER-TIME there" in said.out
+    assert said.out.rstrip().endswith("a run would be inconclusive")
+
+
+def test_what_a_target_file_declares_and_accepts_keeps_nobody_from_judging(
+    user: CommandLine,
+) -> None:
+    (user.folder / "onejob.toml").write_text(
+        "[capabilities]\nupdate_status = false\n"
+        '[accept]\nLOCK-HELD-OVER-TIME = "the worker is fast"\n',
+        "utf-8",
+    )
+    with running("hidden-403-worker-in-300-ms") as url:
+        said = user.onejob("doctor", url, "--target", "onejob.toml")
+
+    assert said.exit == Exit.CONFORMANT
+    assert "/update_status is out of reach, as the target file declares" in said.out
+    assert said.out.rstrip().endswith("what the server's own worker leaves time for can be judged")
 
 
 @pytest.mark.parametrize(

@@ -21,6 +21,7 @@ from onejob_contract.preflight import (
     must_be_whole,
     watch_for_worker,
 )
+from onejob_contract.run import Surroundings
 from onejob_contract.target import Target, UsageError, load_target, parse_url
 from onejob_contract.verdict import Exit
 from onejob_contract.wire import Response
@@ -28,6 +29,7 @@ from onejob_contract.wire import Response
 _SLOW_S = 0.5
 _CLOCK_S = 5.0
 _PATIENCE_S = 5.0
+_WATCHED = "LOCK-HELD-OVER-TIME"
 
 
 @click.command()
@@ -73,7 +75,13 @@ def doctor(url: str | None, target_file: Path | None, *, heal: bool) -> None:
         click.echo(f"{mark:<4} {finding}")
         if advice:
             click.echo(f"     -> {advice}")
-    click.echo("everything can be judged" if not troubled else "a run would be inconclusive")
+    hurried = seen.surroundings.live_worker or took_s is not None
+    if troubled:
+        click.echo("a run would be inconclusive")
+    elif hurried and "worker_stop" not in target.faults:
+        click.echo("what the server's own worker leaves time for can be judged")
+    else:
+        click.echo("everything can be judged")
     sys.exit(Exit.NOT_JUDGED if troubled else Exit.CONFORMANT)
 
 
@@ -110,8 +118,37 @@ def _findings(
     )
     if seen.one_at_a_time:
         yield "note", "an open connection keeps others waiting: the kit closes each one", ""
+    yield from _who_completes(target, around, worker_took_s)
+    for fault in target.faults.values():
+        yield "ok", f"the fault {fault.name} is declared", ""
+    if not target.faults:
+        yield (
+            "note",
+            "no faults are declared",
+            "four documented failures of publish stay not-applicable; see docs/faults.md",
+        )
+    if skew_s is not None and abs(skew_s) > _CLOCK_S:
+        yield (
+            "note",
+            f"the server's clock is {skew_s:+.0f} s from ours",
+            "mind it when you look for requests in its log",
+        )
+    if target.upload_root is not None and not target.upload_root.is_dir():
+        yield (
+            "no",
+            f"upload_root {target.upload_root} is no folder here",
+            "correct it in the target file, or take it out",
+        )
+
+
+def _who_completes(
+    target: Target, around: Surroundings, worker_took_s: float | None
+) -> Iterator[tuple[str, str, str]]:
+    """As `_findings`: what was seen of /update_status and of the server's own worker."""
     if around.update_status:
         yield "ok", f"/update_status can be used: {around.update_status_reason}", ""
+    elif around.live_worker and target.update_status is False:
+        yield "ok", "/update_status is out of reach, as the target file declares", ""
     elif around.live_worker:
         yield (
             "no",
@@ -133,37 +170,17 @@ def _findings(
     if around.live_worker or worker_took_s is not None:
         took = "" if worker_took_s is None else f" (one within {worker_took_s:.1f} s)"
         yield (
-            "note",
+            "note" if _WATCHED in target.accepted or "worker_stop" in target.faults else "no",
             f"the server's own worker completes jobs{took}",
             (
                 "the kit stops it by the fault worker_stop, once it has seen it work"
                 if "worker_stop" in target.faults
-                else "stop it while the kit runs, or declare the fault worker_stop in a target "
-                "file; otherwise some locks end before they can be watched (inconclusive)"
+                else "some locks end before they can be watched: stop it while the kit runs, "
+                f"declare the fault worker_stop in a target file, or accept {_WATCHED} there"
             ),
         )
     elif around.update_status:
         yield "ok", "no live worker was seen: the kit completes jobs through /update_status", ""
-    for fault in target.faults.values():
-        yield "ok", f"the fault {fault.name} is declared", ""
-    if not target.faults:
-        yield (
-            "note",
-            "no faults are declared",
-            "four documented failures of publish stay not-applicable; see docs/faults.md",
-        )
-    if skew_s is not None and abs(skew_s) > _CLOCK_S:
-        yield (
-            "note",
-            f"the server's clock is {skew_s:+.0f} s from ours",
-            "mind it when you look for requests in its log",
-        )
-    if target.upload_root is not None and not target.upload_root.is_dir():
-        yield (
-            "no",
-            f"upload_root {target.upload_root} is no folder here",
-            "correct it in the target file, or take it out",
-        )
 
 
 def _clock_skew(response: Response | None) -> float | None:
