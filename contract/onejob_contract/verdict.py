@@ -147,7 +147,7 @@ def conclude(
             because += " that decides: what was chosen are no must-requirements; add --gate should"
     else:
         overall, code = Overall.CONFORMANT, Exit.CONFORMANT
-        because = f"{_count(len(passed), 'requirement')} hold"
+        because = f"{_count(len(passed), 'requirement')} hold{'s' if len(passed) == 1 else ''}"
         left_out = [result for result in results if result.ending is Ending.NO_TIME]
         if left_out:
             because += (

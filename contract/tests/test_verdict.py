@@ -140,7 +140,7 @@ def test_where_a_known_failure_ended_checks_the_others_decide() -> None:
         [HEALTH, BUSY], [ALL_PASSED[0], ended_by_it], [BROKEN_BUSY], known_failures=known
     )
     assert conclusion.exit is Exit.CONFORMANT
-    assert conclusion.because == "1 requirement hold, 1 known failure"
+    assert conclusion.because == "1 requirement holds, 1 known failure"
     reason = "1 of 2 checks ended at PUBLISH-BUSY, a known failure"
     assert conclusion.requirements[0].reason == reason
 
