@@ -8,7 +8,7 @@ from dataclasses import replace
 from onejob_contract.checks import Cost, proves
 from onejob_contract.client import publish_request
 from onejob_contract.documented import Answer, Call
-from onejob_contract.findings import Unobservable, Violation
+from onejob_contract.findings import NotApplicable, Unobservable, Violation
 from onejob_contract.iut import REPEATED, Iut, Job
 from onejob_contract.wire import Request
 from onejob_fixtures.forms import encode, publish_parts
@@ -96,6 +96,25 @@ def test_what_is_over_stays_over(iut: Iut) -> None:
         iut.must_hold(newer)
         iut.requirement = "UPDATE-RELEASES-LOCK"
         iut.complete(newer)
+
+
+@proves("LOCK-HELD-OVER-TIME", cost=Cost.LAST)
+def test_a_session_stays_busy_while_nobody_asks_anything(iut: Iut) -> None:
+    """Some servers tidy up when they have nothing else to do; results are kept as well."""
+    idle_s = min(iut.run.profile.idle_s, iut.run.hold_s)
+    if not idle_s:
+        raise NotApplicable(f"the {iut.run.profile.name} profile never leaves the server alone")
+    if iut.run.gone:
+        raise Unobservable("the server is gone")
+    jobs = [iut.active_job() for _ in range(3)]
+    done = [iut.completed_job()] if iut.run.surroundings.update_status else []
+    if iut.run.stop.wait(idle_s):
+        raise Unobservable("the run ended before the server was left alone for long enough")
+    for job in jobs:
+        iut.must_hold(job)
+    iut.requirement = "STATUS-STABLE"
+    for completed, url in done:
+        iut.must_read(completed, url)
 
 
 def _ages(hold_s: float) -> list[float]:
