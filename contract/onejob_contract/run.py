@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 class Profile:
     """How long the parts of a run take on a fast server.
 
-    `seconds` for all checks that ask, `hold_s` for locks that wait meanwhile; after them nobody asks
+    `seconds` for all checks that ask, `hold_s` for locks that wait meanwhile. Then nobody asks
     anything for `idle_s`.
     """
 
