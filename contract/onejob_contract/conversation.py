@@ -391,9 +391,11 @@ class Conversation(Names):
 
     def _granted(self, step: Step, session: str | None) -> None:
         job = step.granted_job
-        if job is None or session is None:
+        if job is None:
             return
-        self.run.unfinished[job] = session
+        self.run.unfinished[job] = session or ""
+        if session is None:
+            return
         self._grants[session].append(step)
         first = self.run.first_grant(job, session, request_id(step))
         if first is None:

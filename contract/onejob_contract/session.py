@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import random
-import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -26,7 +24,7 @@ from onejob_contract.preflight import (
     must_be_whole,
     watch_for_worker,
 )
-from onejob_contract.run import PROFILES, Run
+from onejob_contract.run import PROFILES, SHARE_FOR_CLEANING, Run
 from onejob_contract.scheduler import Scheduler, Task
 from onejob_contract.target import (
     Target,
@@ -38,10 +36,7 @@ from onejob_contract.target import (
 )
 from onejob_contract.verdict import CheckResult, Conclusion, Exit, conclude
 
-CLEANED_UP = "https://results.example.com/cleaned-up.png"
-_CLEANERS = 16
 _PATIENCE_S = 10.0
-_SHARE_FOR_CLEANING = 0.2
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,7 +161,8 @@ class Session:
             self.seconds = run.elapsed
             if self.client.failed:
                 run.measured["publishes that failed as documented"] = str(len(self.client.failed))
-            self._complete_unfinished(run, run.profile.seconds * _SHARE_FOR_CLEANING)
+            self.client.cancelled = False
+            run.complete_unfinished(run.profile.seconds * SHARE_FOR_CLEANING)
             self.client.close()
 
     def abandon(self) -> None:
@@ -242,29 +238,11 @@ class Session:
                     yield
                 finally:
                     # Thousands of jobs would keep the worker from all that is asked of it next.
-                    self._complete_unfinished(run, run.profile.seconds)
+                    run.complete_unfinished(run.profile.seconds)
         except HealFailed as failed:
             run.unhealed = failed.reason
             run.stop.set()
         run.worker_back()
-
-    def _complete_unfinished(self, run: Run, seconds: float) -> None:
-        """Complete the jobs of this run that are still active, as many as there is time for."""
-        self.client.cancelled = False
-        if not run.surroundings.update_status or run.gone:
-            return
-        deadline = time.monotonic() + seconds
-        silent = threading.Event()
-
-        def clean(job: str) -> None:
-            if time.monotonic() < deadline and not silent.is_set():
-                step = self.client.update(job, CLEANED_UP, "cleaning-up")
-                run.unfinished.pop(job, None)
-                if step.exchange.response is None:
-                    silent.set()
-
-        with ThreadPoolExecutor(_CLEANERS) as cleaners:
-            list(cleaners.map(clean, list(run.unfinished)))
 
 
 def new_seed() -> int:

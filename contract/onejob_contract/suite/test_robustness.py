@@ -12,7 +12,7 @@ from onejob_contract.documented import Answer
 from onejob_contract.iut import Iut, Job, Seen
 from onejob_contract.wire import Request
 from onejob_fixtures.forms import MALFORMED, ImageFile, Malformed, Part, encode, publish_parts
-from onejob_fixtures.images import BROKEN, small_png
+from onejob_fixtures.images import BROKEN, VALID, small_png
 
 JSON = (("Content-Type", "application/json"),)
 
@@ -29,6 +29,9 @@ BODIES = {
     "nulls for texts": b'{"jobId": null, "resultUrl": null}',
     "objects for texts": b'{"jobId": {"a": 1}, "resultUrl": ["http://x.example"]}',
     "booleans for texts": b'{"jobId": true, "resultUrl": false}',
+    "a list for an id": b'{"jobId": ["a"], "resultUrl": "http://x.example/1.png"}',
+    "an object for an id": b'{"jobId": {"id": "a"}, "resultUrl": "http://x.example/1.png"}',
+    "a number for an id": b'{"jobId": 17, "resultUrl": "http://x.example/1.png"}',
     "empty texts": b'{"jobId": "", "resultUrl": ""}',
     "NaN": b'{"jobId": NaN, "resultUrl": Infinity}',
     "not UTF-8": b'{"jobId": "\xff\xfe", "resultUrl": "http://x.example"}',
@@ -54,6 +57,8 @@ REFUSED_REPORTS = (
     b"jobId=%s&resultUrl=x",
 )
 
+OTHER_KINDS = ("gif", "webp_lossy", "bmp_rgb", "tiff_rgba", "png_called_jpeg")
+
 LAST = ("Connection", "close")
 """With what may be refused before it is read to its end: the rest of it blocks its connection."""
 
@@ -72,6 +77,7 @@ def test_strange_reports_are_refused_politely(iut: Iut) -> None:
     """Bodies that are no object with two texts, other media types, one without a length."""
     for body in BODIES.values():
         iut.outside(Request("POST", "/update_status", JSON, body)).must_be_harmless()
+    iut.health().is_arranged(Answer.HEALTHY)
     good = b'{"jobId": "no-such-job", "resultUrl": "http://x.example"}'
     for media_type in (
         "text/plain",
@@ -93,6 +99,7 @@ def test_strange_forms_are_refused_politely(iut: Iut) -> None:
     for malformed in MALFORMED.values():
         if not malformed.hostile:
             _publish_malformed(iut, malformed).must_be_harmless()
+    iut.health().is_arranged(Answer.HEALTHY)
     iut.outside(Request("POST", "/publish")).must_be_harmless()
     for body in (b'{"sessionId": "a"}', b'["sessionId"]', b"null", b"17", b"{"):
         iut.outside(Request("POST", "/publish", JSON, body)).must_be_harmless()
@@ -136,7 +143,12 @@ def test_pictures_made_to_harm_who_paints_them_are_answered_politely(iut: Iut) -
 
 @proves("ROBUST-UPLOAD", "ROBUST-NO-STATE-CHANGE", cost=Cost.HEAVY)
 def test_files_that_are_no_images_are_answered_politely(iut: Iut) -> None:
-    """Truncated, empty, mislabelled and random files in either place, and a large one."""
+    """Truncated, empty, mislabelled and random files in either place, and a large one.
+
+    Images of other kinds, too.
+    """
+    for kind in OTHER_KINDS:
+        _publish_broken(iut, VALID[kind], small_png(1))
     for image in BROKEN.values():
         if not image.hostile:
             _publish_broken(iut, image, small_png(1))
@@ -157,9 +169,10 @@ def test_files_that_are_no_images_are_answered_politely(iut: Iut) -> None:
 
 @proves("ROBUST-UNKNOWN-ROUTE", cost=Cost.LIST)
 def test_unknown_routes_and_methods_are_refused_politely(iut: Iut) -> None:
-    """Routes and methods that the document does not know. HTTP's own 501 is a refusal too.
+    """Routes, queries and methods that the document does not know. HTTP's 501 is a refusal too.
 
-    What hides /update_status may hide it from every method, and without a word.
+    What is asked next, on the same connection, is answered as ever. What hides /update_status may
+    hide it from every method, and without a word.
     """
     hidden = () if iut.run.surroundings.update_status else ("/update_status",)
     routes = (
@@ -180,10 +193,18 @@ def test_unknown_routes_and_methods_are_refused_politely(iut: Iut) -> None:
         "/%ff%fe",
         "/..%2f..%2fetc%2fpasswd",
         "/" + "x" * 2_000,
+        "/health?",
+        "/health?verbose",
+        "/health?a=&b=%ff",
+        f"/status/{iut.nonce()}?verbose",
+        f"/status/{iut.nonce()}?a=1&a=2",
     )
     for target in routes:
         if not target.startswith(hidden):
             iut.outside(Request("GET", target)).must_be_harmless()
+    for target in (*routes[:3], routes[-1]):
+        iut.outside(Request("GET", target)).must_be_harmless()
+        iut.health().is_arranged(Answer.HEALTHY)
     iut.outside(Request("POST", f"/no-such-route-{iut.nonce()}", JSON, b"{}")).must_be_harmless()
     for method, target in (
         ("GET", "/publish"),

@@ -6,7 +6,9 @@ import uuid
 from onejob_contract.checks import Cost, proves
 from onejob_contract.client import status_request, update_request
 from onejob_contract.documented import Answer
+from onejob_contract.findings import NotApplicable
 from onejob_contract.iut import Iut, Job, Seen
+from onejob_contract.run import SHARE_FOR_CLEANING
 from onejob_contract.wire import Request
 from onejob_fixtures.names import RESULT_IRIS, RESULT_URLS
 
@@ -199,6 +201,19 @@ def test_old_jobs_are_remembered(iut: Iut) -> None:
             kept.append((job, url))
     for job, url in kept:
         iut.must_read(job, url)
+
+
+@proves("STATUS-STABLE", cost=Cost.LAST)
+def test_results_outlive_the_last_active_job(iut: Iut) -> None:
+    """When no job of this run is active any more, and once again, older results are still read."""
+    if not iut.run.surroundings.update_status:
+        raise NotApplicable("nobody can complete all jobs")
+    results = [iut.completed_job()]
+    iut.run.complete_unfinished(iut.run.profile.seconds * SHARE_FOR_CLEANING)
+    for _ in range(2):
+        results.append(iut.completed_job())
+        for job, url in results:
+            iut.must_read(job, url)
 
 
 @proves("STATUS-PER-JOB")

@@ -3,9 +3,10 @@
 import json
 import uuid
 from collections.abc import Callable
+from dataclasses import replace
 
 from onejob_contract.checks import Cost, proves
-from onejob_contract.client import update_request
+from onejob_contract.client import status_request, update_request
 from onejob_contract.documented import Answer, Call
 from onejob_contract.iut import REPEATED, Iut, Seen
 from onejob_contract.wire import Request
@@ -93,17 +94,36 @@ def test_a_completion_has_taken_effect_when_it_is_answered(iut: Iut) -> None:
             iut.complete(iut.must_grant(session))
 
 
-@proves("UPDATE-TAKES-EFFECT", needs=("update_status",))
+@proves("UPDATE-TAKES-EFFECT", "STATUS-PER-JOB", needs=("update_status",))
 def test_several_jobs_may_have_one_result(iut: Iut) -> None:
-    """The same URL for jobs of one session and of others: each is completed with it."""
+    """The same URL for jobs of one session and of others: each is completed with it, and keeps it.
+
+    Also when one of them is reported again, with another.
+    """
     url = iut.new_url()
-    first = iut.active_job()
-    for job in (first, iut.active_job(), iut.active_job()):
+    first, *others = jobs = [iut.active_job() for _ in range(3)]
+    for job in jobs:
         iut.complete(job, url)
         iut.must_read(job, url)
     again = iut.must_grant(first.session)
     iut.complete(again, url)
     iut.must_read(again, url)
+    iut.update(first, iut.new_url()).is_arranged(*REPEATED)
+    iut.requirement = "STATUS-PER-JOB"
+    for job in (*others, again):
+        iut.must_read(job, url)
+
+
+@proves("UPDATE-TAKES-EFFECT", needs=("update_status",))
+def test_who_knows_an_older_status_is_told_the_newer(iut: Iut) -> None:
+    """A poll that names the ETag of the answer before the completion, where there was one."""
+    job = iut.active_job()
+    before = iut.status(job).is_arranged(Answer.PROCESSING).step.exchange.response
+    tag = before.header("ETag") if before else None
+    iut.complete(job)
+    if tag is not None:
+        request = replace(status_request(job.id), headers=(("If-None-Match", tag),))
+        iut.documented(Call.STATUS, request).must_be(Answer.COMPLETED)
 
 
 @proves("UPDATE-RELEASES-LOCK")
