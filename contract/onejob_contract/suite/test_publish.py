@@ -19,7 +19,7 @@ MISREAD_FILE_NAMES = frozenset({"one_dot", "two_dots", "only_space"})
 
 _TEENS = 12
 """So many jobs get numbers of two digits, counted from 0 or 1."""
-NOTHINGS = ("0", "-1", "false", "null", "undefined", "None", "NaN", " ", ".", "..", "*", "%")
+NOTHINGS = ("0", "-1", "false", "null", "undefined", "None", "NaN", " ", "*", "%")
 TAKEN_WORDS = (
     (
         ("plain", "constructor"),
@@ -29,7 +29,10 @@ TAKEN_WORDS = (
     ),
     (("-", "."), ("--", "..")),
 )
-"""Ordinary words, each with a name that JavaScript's objects inherit, or that every folder has."""
+"""Ordinary words, each with a name that JavaScript's objects inherit, or that every folder has.
+
+No run leaves one of them busy, as it may leave `NOTHINGS` where nobody can complete a job.
+"""
 
 
 @proves("PUBLISH-ACCEPTED", "RESPONSE-JSON")
