@@ -208,7 +208,7 @@ class Run:
     def report(self, violation: Violation) -> bool:
         """Record a violation; seen again it only counts, and the one that was replayed is kept.
 
-        Returns whether it is a new one.
+        Returns whether it is a new one, or the first that can be replayed.
         """
         with self._guard:
             for index, known in enumerate(self.violations):
@@ -217,6 +217,10 @@ class Run:
                     and known.expected == violation.expected
                 ):
                     violation.times += known.times
+                    can_be_shown = violation.replayable and violation.replayed is None
+                    if can_be_shown and not known.replayable and known.replayed is None:
+                        self.violations[index] = violation
+                        return True
                     if known.replayed is not None or violation.replayed is None:
                         known.times, violation = violation.times, known
                     self.violations[index] = violation
