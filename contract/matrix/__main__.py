@@ -168,8 +168,9 @@ def _row(server: Server, judged_by: str, said: dict[str, object], seconds: float
         if verdict == "nonconformant":  # what only falls short of a *should* is not accused
             complaint = "ACCUSED"
         elif wanted == "conformant" and verdict != wanted:
-            unseen = [entry["id"] for entry in entries if entry["verdict"] == "inconclusive"]
-            complaint = "NOT JUDGED " + " ".join(unseen[:5])
+            unseen = [entry for entry in entries if entry["verdict"] == "inconclusive"]
+            told = "; ".join(f"{entry['id']}: {entry['reason']}" for entry in unseen[:3])
+            complaint = f"NOT JUDGED {len(unseen)} {told}"
     return Row(server.name, wanted, judged_by, failed, verdict, seconds, complaint)
 
 

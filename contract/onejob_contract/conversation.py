@@ -161,6 +161,11 @@ class Conversation(Names):
             raise Unobservable(NO_TIME)
         return [thing for thing, is_done in zip(todo, done, strict=True) if is_done]
 
+    def expects_an_answer(self) -> None:
+        """Raise TargetGone if the run found the server gone: what comes last would wait in vain."""
+        if self.run.gone:
+            raise TargetGone("it was gone before")
+
     # --- requests -------------------------------------------------------------------------
 
     def publish(self, session: str, form: Form | None = None, *, is_ours: bool = True) -> Seen:

@@ -104,8 +104,7 @@ def test_a_session_stays_busy_while_nobody_asks_anything(iut: Iut) -> None:
     idle_s = min(iut.run.profile.idle_s, iut.run.hold_s)
     if not idle_s:
         raise NotApplicable(f"the {iut.run.profile.name} profile never leaves the server alone")
-    if iut.run.gone:
-        raise Unobservable("the server is gone")
+    iut.expects_an_answer()
     jobs = [iut.active_job() for _ in range(3)]
     done = [iut.completed_job()] if iut.run.surroundings.update_status else []
     if iut.run.stop.wait(idle_s):

@@ -208,6 +208,7 @@ def test_results_outlive_the_last_active_job(iut: Iut) -> None:
     """When no job of this run is active any more, and once again, older results are still read."""
     if not iut.run.surroundings.update_status:
         raise NotApplicable("nobody can complete all jobs")
+    iut.expects_an_answer()
     results = [iut.completed_job()]
     iut.run.complete_unfinished(iut.run.profile.seconds * SHARE_FOR_CLEANING)
     for _ in range(2):
