@@ -13,12 +13,20 @@ from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Final, TypeVar
 
-from onejob_contract.client import REQUEST_ID, Step, publish_request, request_id, update_request
+from onejob_contract.client import (
+    REQUEST_ID,
+    Step,
+    operation_of,
+    publish_request,
+    request_id,
+    update_request,
+)
 from onejob_contract.documented import FAILURES, Answer, Call, Reading, documented_text
 from onejob_contract.findings import TargetGone, Unobservable, Violation
 from onejob_contract.judging import Judging
 from onejob_contract.naming import Names
 from onejob_contract.races import RaceLog, rendezvous
+from onejob_contract.retelling import retold
 from onejob_contract.run import Run
 from onejob_contract.shares import NO_TIME, Budget
 from onejob_contract.wire import Exchange, Request
@@ -27,7 +35,7 @@ from onejob_fixtures.forms import Form, Part, encode
 TRACE_LIMIT: Final = 400
 _SILENT_TIMEOUTS: Final = 3
 _GRACE_TIMEOUTS: Final = 2
-_WIDTH: Final = 16
+_WIDTH: Final = 32
 _SLOWER: Final = 3
 _GRACE_S: Final = 2.0
 _SHORT_GRACE_S: Final = 0.1
@@ -402,18 +410,22 @@ class Conversation(Names):
         if session is None:
             return
         self._grants[session].append(step)
-        first = self.run.first_grant(job, session, request_id(step))
+        granted = operation_of(step, self.check)
+        if granted is None:
+            return
+        first = self.run.first_grant(job, granted, request_id(step))
         if first is None:
             return
-        owner, known_as = first
+        grant, known_as = first
         same = [index for index, s in enumerate(self.trace) if s.granted_job == job]
+        # The first one may have been another check's.
+        theirs = retold([grant], (), self.run.client.token)
         self._report_aside(
             Violation(
                 "PUBLISH-JOB-ID-UNIQUE",
                 "a jobId that was never granted before",
-                f"jobId {job!r}, which session {owner!r} was granted before",
-                self.trace[same[0] :] if same else (step,),
-                replayable=len(same) > 1,
+                f"jobId {job!r}, which session {grant.session!r} was granted before",
+                self.trace[same[0] :] if len(same) > 1 else (*theirs, step),
                 note=f"the first grant was {REQUEST_ID}: {known_as}",
             )
         )

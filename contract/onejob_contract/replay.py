@@ -38,7 +38,8 @@ def confirm(violation: Violation, iut: Iut, seconds: float) -> Violation:
         return violation
     deadline = time.monotonic() + seconds
     whole = violation.steps
-    own = related(whole)
+    # An id granted twice is about the two grants, whatever their sessions.
+    own = (whole[0], whole[-1]) if violation.requirement == _UNIQUE else related(whole)
     for steps in (own,) if len(own) == len(whole) else (own, whole):
         shown = _replay(steps, violation, iut)
         if shown is None:
@@ -54,7 +55,11 @@ def confirm(violation: Violation, iut: Iut, seconds: float) -> Violation:
         violation.replayed = (1, 2) if needs_others else (1, 1)
         if needs_others:
             violation.note = "shown again only while other checks were at work"
-        violation.requirement = _shown_requirement(violation)
+        violation.requirement = (
+            _plainest_requirement(violation, related(shortest.steps))
+            if violation.intermittent
+            else _shown_requirement(violation)
+        )
         return violation
     tries = 2
     while tries < TRIES and time.monotonic() < deadline:

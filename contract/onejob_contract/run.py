@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 from onejob_contract.client import Client, Step, without
 from onejob_contract.findings import Violation
-from onejob_contract.history import Outcome
+from onejob_contract.history import Operation, Outcome
 from onejob_contract.target import Target, WorkerMode
 
 if TYPE_CHECKING:
@@ -50,6 +50,7 @@ CLEANED_UP: Final = "https://results.example.com/cleaned-up.png"
 SHARE_FOR_CLEANING: Final = 0.2
 """This fraction of the profile's seconds at most goes into completing what was left active."""
 _CLEANERS: Final = 16
+_CLEANERS_OF_A_SLOW_SERVER: Final = 128
 SLOW_S: Final = 0.02
 """Waiting for one answer of this length after the other wastes the profile's seconds."""
 
@@ -96,7 +97,7 @@ class Run:
     unanswered: list[Violation] = field(default_factory=list)
     last_outside: deque[Step] = field(default_factory=lambda: deque(maxlen=_OUTSIDE_KEPT))
     fails_now_and_then: bool = False
-    job_ids: dict[str, tuple[str, str]] = field(default_factory=dict)
+    job_ids: dict[str, tuple[Operation, str]] = field(default_factory=dict)
     _watched_until: int = 0
     _guard: threading.Lock = field(default_factory=threading.Lock)
 
@@ -202,7 +203,8 @@ class Run:
                 if step.exchange.response is None:
                     silent.set()
 
-        with ThreadPoolExecutor(_CLEANERS) as cleaners:
+        number = _CLEANERS_OF_A_SLOW_SERVER if self.is_slow else _CLEANERS
+        with ThreadPoolExecutor(number) as cleaners:
             list(cleaners.map(clean, list(self.unfinished)))
 
     def report(self, violation: Violation) -> bool:
@@ -228,10 +230,10 @@ class Run:
             self.violations.append(violation)
             return True
 
-    def first_grant(self, job: str, session: str, request: str) -> tuple[str, str] | None:
-        """Remember a grant of a jobId; session and request id of an earlier one, if there was."""
+    def first_grant(self, job: str, grant: Operation, request: str) -> tuple[Operation, str] | None:
+        """Remember a grant of a jobId, with its request id; an earlier one, if there was."""
         with self._guard:
             if job in self.job_ids:
                 return self.job_ids[job]
-            self.job_ids[job] = (session, request)
+            self.job_ids[job] = (grant, request)
             return None
