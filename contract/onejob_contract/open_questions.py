@@ -28,7 +28,7 @@ from onejob_fixtures.images import BROKEN
 WHO: Final = "open-questions"
 NOT_OBSERVED: Final = "not observed"
 _LONGEST_ANSWER: Final = 80
-_SIDE_BY_SIDE: Final = 6
+_SIDE_BY_SIDE: Final = 16
 _NUMBERED_FROM: Final = 900
 """Their names are told apart by numbers that no check has."""
 _JSON: Final = "application/json"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import statistics
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import closing, suppress
 from dataclasses import dataclass
 from urllib.parse import urlsplit
@@ -109,6 +109,7 @@ def look(client: Client, patience_s: float) -> Preflight:
     latencies += [_seconds(step.exchange) for step in (publish, unknown)]
     warm: list[float] = []
     reachable, reason, live = target.update_status, "declared in the target file", False
+    left_active: dict[str, str] = {}
     if publish.granted_job is not None:
         refused = client.publish(session, form, WHO)
         update, live, completed, why = _who_completes(client, publish.granted_job)
@@ -118,17 +119,17 @@ def look(client: Client, patience_s: float) -> Preflight:
         again = client.publish(another, form, WHO)
         # The second of its kind is no cold start.
         warm = [_seconds(step.exchange) for step in (refused, again)]
-        for other_job in (refused.granted_job, again.granted_job):
-            if other_job is not None:
-                _who_completes(client, other_job)
+        if refused.granted_job is not None:
+            _who_completes(client, refused.granted_job)
+        if again.granted_job is not None:
+            left_active[again.granted_job] = another
         if reachable is None:
             reachable, reason = completed, why
         if not reachable and not live:
             live = _worker_finishes(client, publish.granted_job, patience_s)
     pace_s = statistics.mean([*sorted(latencies)[:-1], *warm])
-    left_active: dict[str, str] = {}
     if pace_s > SLOW_S:
-        queue, left_active = _short_queue(client)
+        queue = _short_queue(client, warm[-1] if warm else latencies[1], left_active)
         client.places = Places(min(client.places.number, queue), in_turn=queue < MANY)
     surroundings = Surroundings(
         latency_s=statistics.median([*latencies, *warm]),
@@ -319,31 +320,25 @@ def _room(client: Client, alone_s: float) -> int:
     return answered - 1 if answered > _A_RACE else max(1, answered)
 
 
-def _short_queue(client: Client) -> tuple[int, dict[str, str]]:
+def _short_queue(client: Client, alone_s: float, left_active: dict[str, str]) -> int:
     """How many requests may wait in a slow server, by how fast it works on several together.
 
-    MANY if several take hardly longer than one, or no time to speak of. The jobs that it was
-    granted meanwhile are active, and come with their sessions.
+    MANY if several take hardly longer than one, which takes `alone_s`, or no time to speak of. The
+    jobs that it is granted meanwhile are added to those that are `left_active`.
     """
-    jobs: dict[str, str] = {}
-
-    def seconds(sessions: Sequence[str]) -> float:
-        forms = [encode(publish_parts(one, small_png(1), small_jpeg(1))) for one in sessions]
-        began = time.monotonic()
-        exchanges = rendezvous(client, [(publish_request(form), WHO) for form in forms])
-        took_s = time.monotonic() - began
-        for session, exchange in zip(sessions, exchanges, strict=True):
-            step = client.recorded(Call.PUBLISH, exchange, WHO, session=session)
-            if step.granted_job is not None:
-                jobs[step.granted_job] = session
-        return took_s
-
-    names = [f"onejob-beside-{client.token}-{number}" for number in range(1 + _BESIDE_EACH_OTHER)]
-    alone_s, together_s = seconds(names[:1]), seconds(names[1:])
+    sessions = [f"onejob-beside-{client.token}-{number}" for number in range(_BESIDE_EACH_OTHER)]
+    forms = [encode(publish_parts(one, small_png(1), small_jpeg(1))) for one in sessions]
+    began = time.monotonic()
+    exchanges = rendezvous(client, [(publish_request(form), WHO) for form in forms])
+    together_s = time.monotonic() - began
+    for session, exchange in zip(sessions, exchanges, strict=True):
+        step = client.recorded(Call.PUBLISH, exchange, WHO, session=session)
+        if step.granted_job is not None:
+            left_active[step.granted_job] = session
     each_s = together_s / _BESIDE_EACH_OTHER
     if together_s < _HARDLY_LONGER * alone_s or each_s < SLOW_S:
-        return MANY, jobs
-    return max(1, int(client.target.response_timeout_s / _LONGEST_QUEUE / each_s)), jobs
+        return MANY
+    return max(1, int(client.target.response_timeout_s / _LONGEST_QUEUE / each_s))
 
 
 def _seconds(exchange: Exchange) -> float:

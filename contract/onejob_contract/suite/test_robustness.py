@@ -200,14 +200,17 @@ def test_unknown_routes_and_methods_are_refused_politely(iut: Iut) -> None:
         f"/status/{iut.nonce()}?verbose",
         f"/status/{iut.nonce()}?a=1&a=2",
     )
-    for target in routes:
+
+    def harmless(method: str, target: str) -> None:
         if not target.startswith(hidden):
-            iut.outside(Request("GET", target)).must_be_harmless()
+            iut.outside(Request(method, target)).must_be_harmless()
+
+    iut.each(routes, partial(harmless, "GET"))
     for target in ("/", f"/no-such-route-{iut.nonce()}", "/status", "/health?verbose"):
         iut.outside(Request("GET", target)).must_be_harmless()
         iut.health().is_arranged(Answer.HEALTHY)
     iut.outside(Request("POST", f"/no-such-route-{iut.nonce()}", JSON, b"{}")).must_be_harmless()
-    for method, target in (
+    methods = (
         ("GET", "/publish"),
         ("PUT", "/publish"),
         ("DELETE", "/publish"),
@@ -222,9 +225,8 @@ def test_unknown_routes_and_methods_are_refused_politely(iut: Iut) -> None:
         ("HEAD", "/health"),
         ("HEAD", "/publish"),
         ("OPTIONS", "/publish"),
-    ):
-        if not target.startswith(hidden):
-            iut.outside(Request(method, target)).must_be_harmless()
+    )
+    iut.each(methods, lambda asked: harmless(*asked))
     iut.health().is_arranged(Answer.HEALTHY)
 
 
@@ -254,8 +256,8 @@ def test_refused_requests_change_no_session_and_no_job(iut: Iut) -> None:
         iut.must_grant(session)
     iut.each(REFUSED_REPORTS, lambda body: _survives_report(iut, body))
     iut.each(OTHER_WAYS, lambda way: _survives_way(iut, way))
-    for method in ("HEAD", "DELETE", "PUT", "POST"):
-        iut.must_survive(partial(_ask_status, iut, method))
+    asks = [partial(_ask_status, iut, method) for method in ("HEAD", "DELETE", "PUT", "POST")]
+    iut.each(asks, iut.must_survive)
 
 
 def _ask_status(iut: Iut, method: str, job: Job) -> Seen:

@@ -1,8 +1,9 @@
 """The session lock: one active job per session, from its grant until its completion."""
 
+import itertools
 import json
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from onejob_contract.checks import Cost, proves
@@ -57,10 +58,13 @@ def test_no_second_job_is_ever_granted(iut: Iut) -> None:
 @proves("LOCK-HELD-OVER-TIME", cost=Cost.WAITS)
 def test_the_lock_does_not_expire(iut: Iut) -> None:
     """Jobs of all ages up to the hold time, each touched only once: at its age."""
-    ages = _ages(iut.run.hold_s)
-    jobs = [(age, iut.active_job(), iut.active_job()) for age in ages]
+    jobs: list[tuple[float, Job, Job]] = []
+    iut.each(
+        _ages(iut.run.hold_s),
+        lambda age: jobs.append((age, iut.active_job(), iut.active_job())),
+    )
     began = iut.run.elapsed
-    for age, published, polled in jobs:
+    for age, published, polled in sorted(jobs, key=lambda job: job[0]):
         _wait_until(iut, began + age)
         iut.publish(published.session).must_be(Answer.BUSY)
         iut.status(published).is_arranged(Answer.PROCESSING)
@@ -145,15 +149,18 @@ def test_polling_does_not_free_a_session(iut: Iut) -> None:
     )
     iut.each(events, iut.must_survive)
     if iut.run.surroundings.update_status:
-        for session in (iut.new_session(), iut.new_session()):
+
+        def polled_beside_an_older(session: str) -> None:
             older, _ = iut.completed_job(session)
 
-            def poll_older(job: Job, older: Job = older) -> None:
+            def poll_both(job: Job) -> None:
                 for _ in range(5):
                     iut.status(older)
                     iut.status(job)
 
-            iut.must_survive(poll_older, iut.active_job(session))
+            iut.must_survive(poll_both, iut.active_job(session))
+
+        iut.each((iut.new_session(), iut.new_session()), polled_beside_an_older)
 
 
 @proves("LOCK-HELD-OVER-POLLS", "LOCK-HELD-OVER-REFUSALS", cost=Cost.VOLUME)
@@ -274,20 +281,23 @@ def test_a_repeated_report_of_an_older_job_leaves_the_newer_alone(iut: Iut) -> N
 @proves("LOCK-FREE-AFTER-REFUSAL", "LOCK-ONE-ACTIVE-JOB")
 def test_a_failed_publish_leaves_the_session_free(iut: Iut) -> None:
     """Each kind of incomplete publish, once and several times, then a complete one at once."""
-    for kept in ((0, 1), (0, 2), (0,)):
-        for times in (1, 3):
-            session = iut.new_session()
-            for _ in range(times):
-                parts = iut.parts(session)
-                seen = iut.publish_parts(session, [parts[index] for index in kept])
-                seen.is_arranged(Answer.MISSING_IMAGE)
-            job = iut.must_grant(session)
-            iut.publish(session).is_arranged(Answer.BUSY)
-            if iut.run.surroundings.update_status:
-                iut.complete(job)
-                parts = iut.parts(session)
-                iut.publish_parts(session, [parts[index] for index in kept])
-                iut.complete(iut.must_grant(session))
+
+    def leaves_it_free(case: tuple[Sequence[int], int]) -> None:
+        kept, times = case
+        session = iut.new_session()
+        for _ in range(times):
+            parts = iut.parts(session)
+            seen = iut.publish_parts(session, [parts[index] for index in kept])
+            seen.is_arranged(Answer.MISSING_IMAGE)
+        job = iut.must_grant(session)
+        iut.publish(session).is_arranged(Answer.BUSY)
+        if iut.run.surroundings.update_status:
+            iut.complete(job)
+            parts = iut.parts(session)
+            iut.publish_parts(session, [parts[index] for index in kept])
+            iut.complete(iut.must_grant(session))
+
+    iut.each(itertools.product(((0, 1), (0, 2), (0,)), (1, 3)), leaves_it_free)
 
 
 @proves("LOCK-FREE-AFTER-REFUSAL")

@@ -213,8 +213,7 @@ def test_results_outlive_the_last_active_job(iut: Iut) -> None:
     iut.run.complete_unfinished(iut.run.profile.seconds * SHARE_FOR_CLEANING)
     for _ in range(2):
         results.append(iut.completed_job())
-        for job, url in results:
-            iut.must_read(job, url)
+        iut.each(results, lambda result: iut.must_read(*result))
 
 
 @proves("STATUS-PER-JOB")
