@@ -1,4 +1,4 @@
-"""A check's conversation with the implementation under test: names, rounds and requests.
+"""A check's conversation with the implementation under test: its requests and what they showed.
 
 Every exchange is noted in the trace of the check, from which its evidence is taken.
 """
@@ -7,11 +7,10 @@ from __future__ import annotations
 
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
-from typing import Final, TypeVar
+from typing import Final
 
 from onejob_contract.client import (
     REQUEST_ID,
@@ -24,9 +23,9 @@ from onejob_contract.client import (
 from onejob_contract.documented import FAILURES, Answer, Call, Reading, documented_text
 from onejob_contract.findings import TargetGone, Unobservable, Violation
 from onejob_contract.judging import Judging
-from onejob_contract.naming import Names
 from onejob_contract.races import RaceLog, rendezvous
 from onejob_contract.retelling import retold
+from onejob_contract.rounds import Rounds
 from onejob_contract.run import Run
 from onejob_contract.shares import NO_TIME, Budget
 from onejob_contract.wire import Exchange, Request
@@ -35,15 +34,10 @@ from onejob_fixtures.forms import Form, Part, encode
 TRACE_LIMIT: Final = 400
 _SILENT_TIMEOUTS: Final = 3
 _GRACE_TIMEOUTS: Final = 2
-_WIDTH: Final = 32
-_SLOWER: Final = 3
 _GRACE_S: Final = 2.0
-_SHORT_GRACE_S: Final = 0.1
 _TRIES: Final = 4
 _QUIET_S: Final = 1.0
 _AFTERMATH_NS: Final = 1_000_000_000
-
-Thing = TypeVar("Thing")
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,18 +92,16 @@ class Seen:
         return self
 
 
-class Conversation(Names):
+class Conversation(Rounds):
     """What one check asks the implementation under test. `requirement` is what it judges.
 
     `asides` are violations found on the way, reported already but not shown again yet.
     """
 
     def __init__(self, run: Run, check: str, number: int, requirement: str, budget: Budget) -> None:
-        super().__init__(check, f"{run.client.token}{number:03}", run.seed)
-        self.run = run
+        super().__init__(run, check, number, budget)
         self.requirement = requirement
         self.trace: list[Step] = []
-        self._budget = budget
         self._reported: dict[str, str] = {}
         self.asides: list[Violation] = []
         self._grants: defaultdict[str, list[Step]] = defaultdict(list)
@@ -123,58 +115,12 @@ class Conversation(Names):
             aside=self._report_aside,
         )
 
-    # --- rounds ---------------------------------------------------------------------------
-
-    def rounds(self, quick: int, standard: int, thorough: int) -> Iterator[int]:
-        """Round numbers as the profile wants them, at least one; time may cut it short."""
-        profile = "quick" if self._budget.brief else self.run.profile.name
-        planned = {"quick": quick, "standard": standard, "thorough": thorough}[profile]
-        for number in range(planned):
-            until = max(self._budget.until, self._budget.enough_by if number < quick else 0.0)
-            if number and (time.monotonic() > until or self.run.stop.is_set()):
-                self.run.cut_short[self.check] = f"{number} of {planned} rounds"
-                return
-            yield number
-
-    def in_a_row(self, number: int) -> range:
-        """So many repetitions; a third of them if the server is slow to answer."""
-        return range(number // _SLOWER if self.run.is_slow else number)
-
-    def each(self, things: Iterable[Thing], do: Callable[[Thing], object]) -> list[Thing]:
-        """Do something to independent things; many at a time if that makes up for slow answers.
-
-        Things left when the time is up are left out, and the report says so. Returns those that
-        were not.
-        """
-        todo = list(things)
-        in_turn = self.run.client.places.in_turn
-        end = self._budget.until if in_turn else self._budget.at_most
-        end = max(end, time.monotonic() + (_SHORT_GRACE_S if in_turn else _GRACE_S))
-        width = _WIDTH if self.run.is_slow and not in_turn else 1
-
-        def one(thing: Thing) -> bool:
-            if time.monotonic() > end or self.run.stop.is_set():
-                return False
-            do(thing)
-            return True
-
-        if width == 1:
-            done = [one(thing) for thing in todo]
-        else:
-            with ThreadPoolExecutor(width) as pool:
-                done = list(pool.map(one, todo))
-        if not all(done):
-            self.run.cut_short[self.check] = f"{sum(done)} of {len(todo)} cases"
-        if todo and not any(done):
-            raise Unobservable(NO_TIME)
-        return [thing for thing, is_done in zip(todo, done, strict=True) if is_done]
+    # --- requests -------------------------------------------------------------------------
 
     def expects_an_answer(self) -> None:
         """Raise TargetGone if the run found the server gone: what comes last would wait in vain."""
         if self.run.gone:
             raise TargetGone("it was gone before")
-
-    # --- requests -------------------------------------------------------------------------
 
     def publish(self, session: str, form: Form | None = None, *, is_ours: bool = True) -> Seen:
         """POST /publish; with a complete form unless another is given.
