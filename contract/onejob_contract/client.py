@@ -7,23 +7,20 @@ import json
 import secrets
 import threading
 import time
-from collections import defaultdict
-from collections.abc import Iterable, Sequence
-from contextlib import suppress
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, suppress
+from dataclasses import replace
 from importlib.metadata import version
 from typing import Final
 from urllib.parse import quote
 
-from onejob_contract.documented import FAILURES, Answer, Call, Reading, describe_exchange, read
+from onejob_contract.documented import FAILURES, Call, Reading, describe_exchange, read
 from onejob_contract.history import Operation, OperationKind, Outcome
 from onejob_contract.places import Places
+from onejob_contract.steps import REQUEST_ID, Step, operation_of
 from onejob_contract.target import Target
 from onejob_contract.wire import Connection, Exchange, Request, Response, Trouble, WireError
 from onejob_fixtures.forms import Form
-
-REQUEST_ID: Final = "X-Onejob-Request"
-"""The header to look for in the server's log: run, check and number of the request."""
 
 AGENT: Final = ("User-Agent", f"onejob/{version('onejob')}")
 NO_AGENT: Final = ("User-Agent", "")
@@ -44,37 +41,6 @@ _MAY_COME_UNASKED: Final = (b"HTTP/1.1 408", b"HTTP/1.0 408")
 """Some servers say that they waited long enough before they close an idle connection."""
 
 
-@dataclass(frozen=True, slots=True)
-class Step:
-    """One request of a check with what it said: what a failure is explained and replayed from.
-
-    `call` is None for a request outside the contract. `session` is the publish's session, `job`
-    the argument of status and update, `url` the reported result URL.
-    """
-
-    call: Call | None
-    exchange: Exchange
-    reading: Reading
-    session: str | None = None
-    job: str | None = None
-    url: str | None = None
-
-    @property
-    def answer(self) -> Answer | None:
-        """The documented answer, if it was one."""
-        return self.reading.answer
-
-    @property
-    def granted_job(self) -> str | None:
-        """The jobId a publish was granted."""
-        return self.reading.member("jobId") if self.answer is Answer.GRANTED else None
-
-
-def request_id(step: Step) -> str:
-    """The id under which the server's log may know the request."""
-    return dict(step.exchange.request.headers).get(REQUEST_ID, "")
-
-
 def publish_request(form: Form) -> Request:
     """POST /publish with a form."""
     return Request("POST", "/publish", (("Content-Type", form.content_type),), form.body)
@@ -89,6 +55,11 @@ def update_request(job: str, url: str, *, escaped: bool = True) -> Request:
     """POST /update_status, as the worker does; what is beyond ASCII `escaped` or as it is."""
     body = json.dumps({"jobId": job, "resultUrl": url}, ensure_ascii=escaped).encode()
     return Request("POST", "/update_status", (("Content-Type", "application/json"),), body)
+
+
+def in_lower_case(request: Request) -> Request:
+    """The request with the names of its headers as `fetch` and gateways of HTTP/2 write them."""
+    return replace(request, headers=tuple((name.lower(), text) for name, text in request.headers))
 
 
 class Client:
@@ -110,8 +81,37 @@ class Client:
         self.out_of_turn: list[tuple[str, bytes]] = []
         self.exchanges = 0
         self._numbers = itertools.count(1)
-        self._idle: list[Connection] = []
+        self._shared: list[Connection] = []
+        self._of_thread = threading.local()
         self._guard = threading.Lock()
+
+    @property
+    def _idle(self) -> list[Connection]:
+        """The kept connections that what this thread sends may use."""
+        kept: list[Connection] = getattr(self._of_thread, "kept", self._shared)
+        return kept
+
+    @contextmanager
+    def another(self) -> Iterator[Callable[[], AbstractContextManager[None]]]:
+        """Another client with connections of its own.
+
+        Yields what begins the body of a `with` whose requests come from that client.
+        """
+        kept: list[Connection] = []
+
+        @contextmanager
+        def asking() -> Iterator[None]:
+            self._of_thread.kept = kept
+            try:
+                yield
+            finally:
+                del self._of_thread.kept
+
+        try:
+            yield asking
+        finally:
+            for connection in kept:
+                connection.close()
 
     def send(self, request: Request, who: str, timeout_s: float | None = None) -> Exchange:
         """One exchange. It never raises for what a server does: the exchange says what happened."""
@@ -320,91 +320,10 @@ class Client:
     def close(self) -> None:
         """Close the kept connections."""
         with self._guard:
-            idle, self._idle = self._idle, []
+            idle, self._shared = self._shared, []
         for connection in idle:
             with suppress(OSError):
                 connection.close()
-
-
-ANSWERS: Final = {
-    (OperationKind.PUBLISH, Outcome.GRANTED): Answer.GRANTED,
-    (OperationKind.PUBLISH, Outcome.BUSY): Answer.BUSY,
-    (OperationKind.UPDATE, Outcome.OK): Answer.UPDATED,
-    (OperationKind.UPDATE, Outcome.NOT_FOUND): Answer.UNKNOWN_JOB,
-    (OperationKind.STATUS, Outcome.PROCESSING): Answer.PROCESSING,
-    (OperationKind.STATUS, Outcome.COMPLETED): Answer.COMPLETED,
-    (OperationKind.STATUS, Outcome.NOT_FOUND): Answer.NOT_FOUND,
-}
-"""The documented answer behind each outcome that a history knows."""
-_OUTCOMES: Final = {answer: outcome for (_, outcome), answer in ANSWERS.items()}
-_KINDS: Final = {
-    Call.PUBLISH: OperationKind.PUBLISH,
-    Call.UPDATE: OperationKind.UPDATE,
-    Call.STATUS: OperationKind.STATUS,
-}
-
-
-def operation_of(step: Step, who: str) -> Operation | None:
-    """A step as an operation of the history, or None if it certainly changed and showed nothing.
-
-    Refused requests have no effect (design: how to read the document, 6). A timeout, a reset, a
-    5xx or an undocumented success may have taken effect, at any later time: its outcome is unknown.
-    """
-    exchange = step.exchange
-    if step.call is None or step.call not in _KINDS or exchange.trouble is Trouble.REFUSED:
-        return None
-    kind = _KINDS[step.call]
-    if (not step.session) if kind is OperationKind.PUBLISH else (step.job is None):
-        return None
-    outcome = _OUTCOMES.get(step.answer) if step.answer else None
-    returned: int | None = exchange.returned_ns
-    if outcome is None:
-        unsure = exchange.response is None or exchange.response.status // 100 != 4
-        if not unsure or kind is OperationKind.STATUS:
-            return None
-        outcome, returned = Outcome.UNKNOWN, None
-    url = step.reading.member("image_url") if outcome is Outcome.COMPLETED else step.url
-    return Operation(
-        session=step.session,
-        client=who,
-        operation=kind,
-        job=step.granted_job or step.job,
-        url=url,
-        invoked_ns=exchange.invoked_ns,
-        returned_ns=returned,
-        outcome=outcome,
-    )
-
-
-def without(
-    operations: Iterable[Operation], sessions: Sequence[str], failed: Iterable[Step] = ()
-) -> list[Operation]:
-    """The history without some sessions and the jobs that were granted in them.
-
-    Nor is there any busy that overlaps a publish of its session that `failed` in a documented way:
-    a server cannot know that it will fail, and may keep others waiting by refusing them.
-    """
-    hidden = set(sessions)
-    everything = list(operations)
-    jobs = {op.job for op in everything if op.session in hidden and op.job is not None}
-    attempts: defaultdict[str | None, list[Exchange]] = defaultdict(list)
-    for step in failed:
-        attempts[step.session].append(step.exchange)
-    return [
-        op
-        for op in everything
-        if op.session not in hidden
-        and op.job not in jobs
-        and not (op.outcome is Outcome.BUSY and _meets(op, attempts.get(op.session, ())))
-    ]
-
-
-def _meets(operation: Operation, exchanges: Iterable[Exchange]) -> bool:
-    until = operation.returned_ns or operation.invoked_ns
-    return any(
-        exchange.invoked_ns <= until and operation.invoked_ns <= exchange.returned_ns
-        for exchange in exchanges
-    )
 
 
 def _base36(number: int) -> str:

@@ -12,14 +12,7 @@ from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Final
 
-from onejob_contract.client import (
-    REQUEST_ID,
-    Step,
-    operation_of,
-    publish_request,
-    request_id,
-    update_request,
-)
+from onejob_contract.client import publish_request, update_request
 from onejob_contract.documented import FAILURES, Answer, Call, Reading, documented_text
 from onejob_contract.findings import TargetGone, Unobservable, Violation
 from onejob_contract.judging import Judging
@@ -28,6 +21,7 @@ from onejob_contract.retelling import retold
 from onejob_contract.rounds import Rounds
 from onejob_contract.run import Run
 from onejob_contract.shares import NO_TIME, Budget
+from onejob_contract.steps import REQUEST_ID, Step, operation_of, request_id
 from onejob_contract.wire import Exchange, Request
 from onejob_fixtures.forms import Form, Part, encode
 

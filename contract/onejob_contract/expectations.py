@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Final
 
-from onejob_contract.client import ANSWERS, operation_of
 from onejob_contract.documented import Answer
 from onejob_contract.findings import Unobservable, Violation
 from onejob_contract.history import OperationKind
 from onejob_contract.iut import Iut, Seen
 from onejob_contract.model import SessionState, expected
 from onejob_contract.model import step as follow
+from onejob_contract.steps import ANSWERS, operation_of
 
 _NEW: Final = frozenset({SessionState()})
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from onejob_contract.client import Step
 from onejob_contract.documented import Answer
+from onejob_contract.steps import Step
 
 
 class Violation(Exception):

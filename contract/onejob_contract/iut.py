@@ -12,13 +12,13 @@ from collections.abc import Callable, Collection, Sequence
 from itertools import takewhile
 from typing import Final
 
-from onejob_contract.client import REQUEST_ID, Step
 from onejob_contract.conversation import Conversation, Job, Racer, Seen
 from onejob_contract.documented import Answer
 from onejob_contract.findings import Unobservable, Violation
 from onejob_contract.judging import REPEATED
 from onejob_contract.retelling import retold
 from onejob_contract.run import STRETCH
+from onejob_contract.steps import REQUEST_ID, Step
 
 _CONTROLLED_ROUNDS: Final = 12
 _IN_LINE: Final = 20

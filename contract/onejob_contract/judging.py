@@ -10,10 +10,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
-from onejob_contract.client import Step
 from onejob_contract.documented import Answer, Call, documented_text
 from onejob_contract.findings import Interrupted, TargetGone, Unobservable, Violation
 from onejob_contract.run import Run
+from onejob_contract.steps import Step
 from onejob_contract.wire import Request, Trouble
 
 SERVER_ERROR: Final = 500

@@ -15,12 +15,13 @@ from dataclasses import dataclass, replace
 from typing import Final
 from urllib.parse import urlencode
 
-from onejob_contract.client import Step, publish_request
+from onejob_contract.client import publish_request
 from onejob_contract.documented import Answer
 from onejob_contract.findings import Interrupted, NotApplicable, TargetGone, Unobservable, Violation
 from onejob_contract.iut import Iut
 from onejob_contract.run import Run
 from onejob_contract.shares import Budget
+from onejob_contract.steps import Step
 from onejob_contract.wire import Request
 from onejob_fixtures.forms import Part, encode
 from onejob_fixtures.images import BROKEN
@@ -152,6 +153,13 @@ def _asked(method: str, target: str) -> Callable[[Iut], str]:
     return lambda iut: _told(iut.outside(Request(method, target)).step)
 
 
+def _as_a_browser(iut: Iut) -> str:
+    prefers_html = (("Accept", "text/html,application/xhtml+xml,*/*;q=0.8"),)
+    step = iut.outside(Request("GET", "/health", prefers_html)).step
+    response = step.exchange.response
+    return _told(step) if response is None else response.header("Content-Type") or "no media type"
+
+
 def _told(step: Step) -> str:
     if step.answer in (Answer.GRANTED, Answer.UPDATED):
         return "taken"
@@ -186,5 +194,6 @@ QUESTIONS: Final = (
     Question("an unknown route", _asked("GET", "/onejob-no-such-route")),
     Question("an unknown method", _asked("DELETE", "/publish")),
     Question("HEAD /health", _asked("HEAD", "/health")),
+    Question("the media type for clients that prefer HTML", _as_a_browser),
 )
 """In the order of the document."""

@@ -10,12 +10,13 @@ from contextlib import closing, suppress
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
-from onejob_contract.client import Client, Step, publish_request
+from onejob_contract.client import Client, publish_request
 from onejob_contract.documented import FAILURES, Answer, Call
 from onejob_contract.leftovers import Leftover, folder, leftovers
 from onejob_contract.places import MANY, Places
 from onejob_contract.races import rendezvous
 from onejob_contract.run import SLOW_S, Surroundings
+from onejob_contract.steps import Step
 from onejob_contract.target import Target, WorkerMode
 from onejob_contract.wire import Connection, Exchange, Request, Trouble, WireError
 from onejob_fixtures.forms import encode, publish_parts
@@ -129,7 +130,8 @@ def look(client: Client, patience_s: float) -> Preflight:
             live = _worker_finishes(client, publish.granted_job, patience_s)
     pace_s = statistics.mean([*sorted(latencies)[:-1], *warm])
     if pace_s > SLOW_S:
-        queue = _short_queue(client, warm[-1] if warm else latencies[1], left_active)
+        # Answers may take any time: the slowest is compared, but not a cold start.
+        queue = _short_queue(client, max([*sorted(latencies)[:-1], *warm]), left_active)
         client.places = Places(min(client.places.number, queue), in_turn=queue < MANY)
     surroundings = Surroundings(
         latency_s=statistics.median([*latencies, *warm]),

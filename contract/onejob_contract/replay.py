@@ -11,13 +11,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
-from onejob_contract.client import Step, operation_of, publish_request
+from onejob_contract.client import publish_request
 from onejob_contract.documented import Answer, Call
 from onejob_contract.findings import Violation
 from onejob_contract.iut import Iut
 from onejob_contract.model import SessionState
 from onejob_contract.model import step as follow
 from onejob_contract.resending import Resending, jobs_named
+from onejob_contract.steps import Step, operation_of
 from onejob_fixtures.forms import Form, Part, decode, encode, publish_parts
 from onejob_fixtures.images import IN_CONTRACT, Image, small_pairs
 

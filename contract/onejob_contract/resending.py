@@ -8,8 +8,8 @@ from collections.abc import Collection, Mapping
 from typing import Final
 from urllib.parse import quote
 
-from onejob_contract.client import REQUEST_ID, Step
 from onejob_contract.iut import Iut
+from onejob_contract.steps import REQUEST_ID, Step
 from onejob_contract.wire import Request
 
 _NUMBER_OF_DIGITS: Final = 8

@@ -9,16 +9,10 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Sequence
 
-from onejob_contract.client import (
-    ANSWERS,
-    REQUEST_ID,
-    Step,
-    publish_request,
-    status_request,
-    update_request,
-)
+from onejob_contract.client import publish_request, status_request, update_request
 from onejob_contract.documented import Answer, Call, Reading, documented_text
 from onejob_contract.history import Operation, OperationKind, Outcome
+from onejob_contract.steps import ANSWERS, REQUEST_ID, Step
 from onejob_contract.wire import Exchange, Request
 from onejob_fixtures.forms import encode, publish_parts
 from onejob_fixtures.images import small_pairs

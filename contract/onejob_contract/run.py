@@ -11,9 +11,10 @@ from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
-from onejob_contract.client import Client, Step, without
+from onejob_contract.client import Client
 from onejob_contract.findings import Violation
 from onejob_contract.history import Operation, Outcome
+from onejob_contract.steps import Step, without
 from onejob_contract.target import Target, WorkerMode
 
 if TYPE_CHECKING:

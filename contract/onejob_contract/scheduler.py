@@ -19,7 +19,6 @@ from dataclasses import dataclass
 
 from onejob_contract.catalogue import requirements
 from onejob_contract.checks import Cost, Proof
-from onejob_contract.client import REQUEST_ID, request_id
 from onejob_contract.documented import FAILURES, describe_request
 from onejob_contract.findings import (
     HealFailed,
@@ -33,6 +32,7 @@ from onejob_contract.iut import Iut
 from onejob_contract.replay import confirm, fails_for_its_input, related
 from onejob_contract.run import Run
 from onejob_contract.shares import NO_TIME, Budget, Shares
+from onejob_contract.steps import REQUEST_ID, request_id
 from onejob_contract.verdict import CheckResult, Ending
 
 ATTEMPTS = 4

@@ -85,6 +85,15 @@ class Request:
     headers: tuple[tuple[str, str], ...] = ()
     body: bytes = b""
 
+    @property
+    def is_in_lower_case(self) -> bool:
+        """Whether all names of headers are written in lower case: where the first one is."""
+        return bool(self.headers) and self.headers[0][0].islower()
+
+    def header(self, name: str) -> str | None:
+        """The first value of a header, or None."""
+        return _first_value(self.headers, name)
+
 
 @dataclass(frozen=True, slots=True)
 class Response:
@@ -96,8 +105,12 @@ class Response:
 
     def header(self, name: str) -> str | None:
         """The first value of a header, or None."""
-        wanted = name.lower()
-        return next((value for key, value in self.headers if key.lower() == wanted), None)
+        return _first_value(self.headers, name)
+
+
+def _first_value(headers: tuple[tuple[str, str], ...], name: str) -> str | None:
+    wanted = name.lower()
+    return next((value for key, value in headers if key.lower() == wanted), None)
 
 
 class Trouble(StrEnum):
@@ -269,6 +282,8 @@ class Connection:
         is_chunked = any(name == "Transfer-Encoding" for name, _ in headers)
         if not is_chunked and (request.body or request.method in ("POST", "PUT", "PATCH")):
             headers.append(("Content-Length", str(len(request.body))))
+        if request.is_in_lower_case:
+            headers = [(name.lower(), value) for name, value in headers]
         event = h11.Request(
             method=request.method, target=self._origin.prefix + request.target, headers=headers
         )

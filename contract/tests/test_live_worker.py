@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from onejob_contract.checks import Cost, Proof
-from onejob_contract.client import Step, publish_request
+from onejob_contract.client import publish_request
 from onejob_contract.documented import Answer, Call
 from onejob_contract.findings import Unobservable
 from onejob_contract.iut import Iut, Racer
@@ -14,6 +14,7 @@ from onejob_contract.races import RaceLog
 from onejob_contract.scheduler import Scheduler, Task
 from onejob_contract.session import Options, Session
 from onejob_contract.shares import Budget
+from onejob_contract.steps import Step
 from onejob_contract.target import Target, WorkerMode
 from onejob_contract.verdict import CheckResult, Ending
 from onejob_contract.wire import Origin

@@ -21,6 +21,7 @@ def test_a_server_is_asked_everything_once_and_accused_of_nothing(session: Sessi
     assert found["the format of a jobId"] == "a UUID of 36 characters"
     assert found["a file that is no image"] == "taken"
     assert found["an unknown method"].startswith("405 ")
+    assert found["the media type for clients that prefer HTML"] == "application/json"
     assert session.run_state.violations == []
 
 

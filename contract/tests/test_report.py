@@ -18,7 +18,7 @@ import pytest
 from kit import judged
 from rich.console import Console
 
-from onejob_contract.client import AGENT, NO_AGENT, Step
+from onejob_contract.client import AGENT, NO_AGENT
 from onejob_contract.documented import Call, read
 from onejob_contract.findings import Violation
 from onejob_contract.report.curl import curl
@@ -30,6 +30,7 @@ from onejob_contract.report.junit import junit
 from onejob_contract.report.markdown import summary
 from onejob_contract.report.terminal import Terminal
 from onejob_contract.session import Session
+from onejob_contract.steps import Step
 from onejob_contract.verdict import Ending
 from onejob_contract.wire import Exchange, Origin, Request
 from onejob_fixtures.forms import MALFORMED, Malformed, Part, encode, publish_parts

@@ -2,10 +2,10 @@
 
 import pytest
 
-from onejob_contract.client import operation_of, request_id
 from onejob_contract.history import Operation, OperationKind, Outcome
 from onejob_contract.report.curl import shell_lines
 from onejob_contract.retelling import retold
+from onejob_contract.steps import operation_of, request_id
 from onejob_contract.wire import Origin
 
 PUBLISH, UPDATE, STATUS = OperationKind.PUBLISH, OperationKind.UPDATE, OperationKind.STATUS

@@ -56,6 +56,17 @@ def test_a_server_slow_in_anything_is_asked_many_things_at_a_time(
     assert session.run_state.is_slow is (server != "correct")
 
 
+@pytest.mark.parametrize(
+    ("server", "in_turn"), [("slow-at-random", False), ("one-request-at-a-time-30-ms", True)]
+)
+def test_who_answers_late_does_not_therefore_answer_in_turn(server: str, in_turn: bool) -> None:
+    with running(server) as url:
+        session = session_on(url)
+        session.client.close()
+    assert session.run_state.is_slow
+    assert session.client.places.in_turn is in_turn
+
+
 def test_every_requirement_has_a_check_before_any_has_its_second(slow: Run) -> None:
     slow.client.places = Places(1, in_turn=True)
     ran: list[str] = []

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Final
 
-from onejob_contract.client import AGENT, REQUEST_ID, Step
+from onejob_contract.client import AGENT
+from onejob_contract.steps import REQUEST_ID, Step
 from onejob_contract.wire import Origin, Request
 from onejob_fixtures.forms import Form, Part, decode, is_ordinary
 
@@ -128,6 +129,7 @@ def _parts_as_curl_writes_them(request: Request) -> Sequence[Part] | None:
     """Give the parts of a form that `curl -F` sends alike; None if there is anything special."""
     if request.method != "POST":
         return None
+    # Where the name is in lower case that may matter, and curl writes it otherwise.
     form = Form(request.body, dict(request.headers).get("Content-Type", ""))
     parts = decode(form) or ()
     simple = bool(parts) and is_ordinary(form) and all(map(_is_simple, parts))

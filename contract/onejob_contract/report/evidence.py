@@ -12,9 +12,9 @@ from urllib.parse import unquote
 from werkzeug.formparser import parse_form_data
 
 from onejob_contract.catalogue import requirements
-from onejob_contract.client import REQUEST_ID, Step, request_id
 from onejob_contract.findings import Violation
 from onejob_contract.report.curl import ShellLines, meets, pause_before, shell_lines
+from onejob_contract.steps import REQUEST_ID, Step, request_id
 from onejob_contract.wire import Origin, Request
 from onejob_fixtures.forms import Form, decode
 
@@ -143,13 +143,14 @@ def as_json(violation: Violation, origin: Origin) -> dict[str, Any]:
 def _asked(step: Step) -> str:
     """What a step asked, in one line."""
     request = step.exchange.request
-    content_type = dict(request.headers).get("Content-Type", "")
+    content_type = request.header("Content-Type") or ""
     what = ""
     if content_type.lower().startswith("multipart/form-data"):
         what = " " + _form_in_words(request, content_type)
     elif request.body:
         what = " " + _shortened(request.body.decode("utf-8", "replace"))
-    return f"{request.method} {unquote(request.target)}{what}"
+    how = ", names of headers in lower case" if request.is_in_lower_case else ""
+    return f"{request.method} {unquote(request.target)}{what}{how}"
 
 
 def _when(steps: Sequence[Step], number: int) -> str:

@@ -6,9 +6,9 @@ import json
 from collections.abc import Hashable, Iterator, Sequence
 
 from onejob_contract.catalogue import requirements
-from onejob_contract.client import REQUEST_ID, Step, request_id
 from onejob_contract.findings import Violation
 from onejob_contract.judging import BASE
+from onejob_contract.steps import REQUEST_ID, Step, request_id
 
 
 def mention(violation: Violation, like: str) -> str:

@@ -5,7 +5,7 @@ from dataclasses import replace
 from itertools import permutations
 
 from onejob_contract.checks import Cost, proves
-from onejob_contract.client import NO_AGENT, publish_request
+from onejob_contract.client import NO_AGENT, in_lower_case, publish_request
 from onejob_contract.documented import Answer, Call
 from onejob_contract.findings import NotApplicable, Violation
 from onejob_contract.iut import Iut, Job
@@ -75,7 +75,10 @@ def test_no_job_is_called_like_a_job_of_a_session_with_a_longer_name(iut: Iut) -
 
 @proves("PUBLISH-ACCEPTED")
 def test_forms_are_accepted_as_clients_of_every_kind_write_them(iut: Iut) -> None:
-    """The boundaries of browsers, curl and libraries, and a client that does not say who it is."""
+    """The boundaries and headers of browsers, curl and libraries.
+
+    JavaScript writes the names of headers in lower case; some clients do not say who they are.
+    """
     for boundary in BOUNDARIES.values():
         session = iut.new_session()
         iut.publish(session, encode(iut.parts(session), boundary)).must_be(Answer.GRANTED)
@@ -84,6 +87,9 @@ def test_forms_are_accepted_as_clients_of_every_kind_write_them(iut: Iut) -> Non
         request = publish_request(iut.form(session))
         request = replace(request, headers=(*request.headers, header))
         iut.documented(Call.PUBLISH, request, session).must_be(Answer.GRANTED)
+    session = iut.new_session()
+    request = in_lower_case(publish_request(iut.form(session)))
+    iut.documented(Call.PUBLISH, request, session).must_be(Answer.GRANTED)
 
 
 @proves("PUBLISH-ANY-WRITING")

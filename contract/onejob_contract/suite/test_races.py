@@ -4,11 +4,12 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from onejob_contract.checks import Cost, proves
-from onejob_contract.client import Step, publish_request, status_request, update_request
+from onejob_contract.client import publish_request, status_request, update_request
 from onejob_contract.documented import Answer, Call
 from onejob_contract.findings import Unobservable, Violation
 from onejob_contract.iut import REPEATED, Iut, Job, Racer, Seen
 from onejob_contract.races import RaceLog
+from onejob_contract.steps import Step
 from onejob_fixtures.forms import Part, encode, publish_parts
 from onejob_fixtures.images import IN_CONTRACT
 

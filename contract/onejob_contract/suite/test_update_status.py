@@ -6,8 +6,9 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from onejob_contract.checks import Cost, proves
-from onejob_contract.client import status_request, update_request
+from onejob_contract.client import in_lower_case, status_request, update_request
 from onejob_contract.documented import Answer, Call
+from onejob_contract.findings import Violation
 from onejob_contract.iut import REPEATED, Iut, Seen
 from onejob_contract.wire import Request
 
@@ -37,6 +38,9 @@ def test_reporting_an_active_job_is_answered_updated(iut: Iut) -> None:
     headers = (("Content-Type", "application/json; charset=utf-8"),)
     body = json.dumps({"jobId": job.id, "resultUrl": url}, ensure_ascii=False).encode()
     iut.report(job, url, Request("POST", "/update_status", headers, body)).must_be(Answer.UPDATED)
+    job, url = iut.active_job(), iut.new_url()
+    request = in_lower_case(update_request(job.id, url))
+    iut.report(job, url, request).must_be(Answer.UPDATED)
 
 
 @proves("UPDATE-MISSING-FIELDS", needs=("update_status",))
@@ -125,6 +129,32 @@ def test_who_knows_an_older_status_is_told_the_newer(iut: Iut) -> None:
         iut.complete(job)
         request = replace(status_request(job.id), headers=(("If-None-Match", tag),))
         iut.documented(Call.STATUS, request).must_be(Answer.COMPLETED)
+
+
+@proves("UPDATE-TAKES-EFFECT", needs=("update_status",))
+def test_who_keeps_a_connection_is_told_what_came_over_another(iut: Iut) -> None:
+    """Somebody polls, or is refused, on one connection again and again, with nothing between.
+
+    The report of the job comes by another connection.
+    """
+    polled, wanted = iut.active_job(), iut.active_job()
+    with iut.run.client.another() as poller, iut.run.client.another() as publisher:
+        for _ in range(2):
+            with poller():
+                iut.status(polled).is_arranged(Answer.PROCESSING)
+            with publisher():
+                iut.publish(wanted.session).is_arranged(Answer.BUSY)
+        url = iut.complete(polled)
+        iut.complete(wanted)
+        try:
+            with poller():
+                iut.must_read(polled, url)
+            with publisher():
+                iut.complete(iut.must_grant(wanted.session))
+        except Violation as violation:
+            violation.replayable = False
+            violation.note = "asked before on this connection, too; the report came by another"
+            raise
 
 
 @proves("UPDATE-RELEASES-LOCK")

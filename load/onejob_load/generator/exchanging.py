@@ -11,9 +11,9 @@ from typing import Final
 import gevent
 from gevent import GreenletExit
 
-from onejob_contract.client import Step, operation_of
 from onejob_contract.documented import Answer, Call, Reading, describe, read
 from onejob_contract.history import Outcome
+from onejob_contract.steps import Step, operation_of
 from onejob_contract.wire import Exchange, Request, Response, Trouble, WireError
 from onejob_load.batch import IncidentKind, Round
 from onejob_load.generator.recorder import Recorder

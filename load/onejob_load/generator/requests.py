@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Final
 from urllib.parse import quote
 
-from onejob_contract.client import REQUEST_ID
+from onejob_contract.steps import REQUEST_ID
 from onejob_contract.wire import Origin
 from onejob_fixtures.forms import encode, publish_parts
 from onejob_fixtures.images import small_png

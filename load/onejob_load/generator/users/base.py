@@ -10,8 +10,8 @@ from typing import Any, ClassVar
 import gevent
 from locust.contrib.fasthttp import FastHttpUser
 
-from onejob_contract.client import Step
 from onejob_contract.history import Outcome
+from onejob_contract.steps import Step
 from onejob_load.generator.exchanging import Exchanger, Told
 from onejob_load.generator.run import Run
 from onejob_load.generator.wire import Connections
