@@ -7,7 +7,7 @@ the job ids granted this time, and the one model says whether the last answer is
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -41,7 +41,10 @@ def confirm(violation: Violation, iut: Iut, seconds: float) -> Violation:
     whole = violation.steps
     # An id granted twice is about the two grants, whatever their sessions.
     own = (whole[0], whole[-1]) if violation.requirement == _UNIQUE else related(whole)
-    for steps in (own,) if len(own) == len(whole) else (own, whole):
+    attempts = [own]
+    for more in (related(whole, _named_together(whole, iut)), whole):
+        attempts += [more] if len(more) > len(attempts[-1]) else []
+    for steps in attempts:
         shown = _replay(steps, violation, iut)
         if shown is None:
             continue
@@ -157,8 +160,8 @@ class _Shown:
     kept: tuple[Step, ...]
 
 
-def related(steps: Sequence[Step]) -> tuple[Step, ...]:
-    """The steps that touch the session of the last one."""
+def related(steps: Sequence[Step], others: Collection[str] = ()) -> tuple[Step, ...]:
+    """The steps that touch the session of the last one, or one of some others."""
     if not steps:
         return ()
     last = steps[-1]
@@ -166,7 +169,15 @@ def related(steps: Sequence[Step]) -> tuple[Step, ...]:
     session = last.session or session_of.get(last.job or "")
     if session is None:
         return (last,)
-    return tuple(s for s in steps if session in (s.session, session_of.get(s.job or ""))) or (last,)
+    touched = {session, *others}
+    return tuple(s for s in steps if {s.session, session_of.get(s.job or "")} & touched) or (last,)
+
+
+def _named_together(steps: Sequence[Step], iut: Iut) -> set[str]:
+    """The sessions whose names were made together with that of the last step's session."""
+    nonces = {session: nonce for session, (_, nonce) in iut.shapes.items()}
+    own = {nonces[step.session] for step in related(steps) if step.session in nonces}
+    return {session for session, nonce in nonces.items() if nonce in own}
 
 
 def _fixed_session(steps: Sequence[Step], iut: Iut) -> str | None:
