@@ -27,8 +27,6 @@ _EVENT_STEPS: Final = 8
 _LONG_ID: Final = 20
 _LONG_TEXT: Final = 100
 _BRIEFLY_S: Final = 1.0
-_TELLING_URL: Final = 16
-"""So many characters of a URL are more than its scheme."""
 
 __all__ = ["REPEATED", "Iut", "Job", "Racer", "Seen"]
 
@@ -130,8 +128,8 @@ class Iut(Conversation):
             allowed=frozenset({Answer.COMPLETED}),
             note=_where_they_differ(url, read),
         )
-        is_ours = self.run.client.token in read or _is_made_of(read, url)
-        if is_foreign and not is_ours and self.run.may_have_worker and self._finds_a_worker():
+        may_be_its_own = is_foreign and self.run.may_have_worker and not _is_made_of(read, url)
+        if may_be_its_own and self._finds_a_worker():
             raise Unobservable("the server's own worker finished the job first", again=True)
         raise violation
 
@@ -297,7 +295,7 @@ def _where_they_differ(one: str, other: str) -> str:
 
 
 def _is_made_of(read: str, url: str) -> bool:
-    """Whether a result is certainly a URL of ours, cut or rewritten: no worker calls its own so."""
-    known, shown = unquote(url).casefold(), unquote(read).casefold()
-    is_longer = shown.startswith(known)
-    return is_longer or (known.startswith(shown) and len(shown) >= _TELLING_URL)
+    """Whether a result is certainly a URL of ours, cut or grown: no worker calls its own so."""
+    shorter, longer = sorted((unquote(url).casefold(), unquote(read).casefold()), key=len)
+    _, _, path = shorter.partition("://")[2].partition("/")
+    return bool(path) and longer.startswith(shorter)
