@@ -18,6 +18,7 @@ _GRACE_S: Final = 2.0
 _SHORT_GRACE_S: Final = 0.1
 
 Thing = TypeVar("Thing")
+Begun = TypeVar("Begun")
 
 
 class Rounds(Names):
@@ -72,3 +73,27 @@ class Rounds(Names):
         if todo and not any(done):
             raise Unobservable(NO_TIME)
         return [thing for thing, is_done in zip(todo, done, strict=True) if is_done]
+
+    def in_two_stages(
+        self,
+        things: Iterable[Thing],
+        begin: Callable[[Thing], Begun | None],
+        end: Callable[[Begun], object],
+    ) -> None:
+        """Begin with all independent things, which finds the most; then end what was begun.
+
+        Where a live worker would end it meanwhile, each thing is ended at once.
+        """
+        begun: list[Begun] = []
+
+        def first(thing: Thing) -> None:
+            started = begin(thing)
+            if started is None:
+                return
+            if self.run.has_worker:
+                end(started)
+            else:
+                begun.append(started)
+
+        self.each(things, first)
+        self.each(begun, end)

@@ -136,27 +136,22 @@ def test_refusals_do_not_depend_on_the_order_of_the_fields(iut: Iut) -> None:
 
 @proves("PUBLISH-ANY-SESSION-ID", cost=Cost.LIST)
 def test_any_text_names_a_session(iut: Iut) -> None:
-    """Every kind of session id gets a job, is busy while it is active, and free after it.
+    """Every kind of session id gets a job, is busy while it is active, and free after it."""
 
-    First come the grants of all of them, which find the most.
-    """
-    granted: list[Job] = []
-
-    def begins(stem: SessionStem) -> None:
+    def begins(stem: SessionStem) -> Job | None:
         (session,) = iut.named(stem)
         seen = iut.publish(session)
         if stem.nonce_as == "ideograph" and seen.answer is Answer.BUSY:
-            return  # one character has no room for a nonce: an earlier run may hold it
+            return None  # one character has no room for a nonce: an earlier run may hold it
         seen.must_be(Answer.GRANTED)
-        granted.append(Job(seen.step.granted_job or "", session))
+        return Job(seen.step.granted_job or "", session)
 
     def lives(job: Job) -> None:
         if iut.sees_busy(job.session) and iut.run.surroundings.update_status:
             iut.complete(job)
             iut.complete(iut.must_grant(job.session))
 
-    iut.each(SESSION_STEMS.values(), begins)
-    iut.each(granted, lives)
+    iut.in_two_stages(SESSION_STEMS.values(), begins, lives)
 
 
 @proves("PUBLISH-ANY-SESSION-ID")

@@ -46,15 +46,11 @@ def test_a_session_may_be_called_like_a_job(iut: Iut) -> None:
 
 @proves("LOCK-PER-SESSION", cost=Cost.LIST)
 def test_different_session_ids_are_different_sessions(iut: Iut) -> None:
-    """Pairs that careless servers confuse: each gets its own job, and keeps it.
+    """Pairs that careless servers confuse: each gets its own job, and keeps it."""
 
-    First come the grants of all pairs, which find the most.
-    """
-    granted: list[tuple[Job, Job]] = []
-
-    def are_two(pair: ConfusablePair) -> None:
+    def are_two(pair: ConfusablePair) -> tuple[Job, Job]:
         first, second = iut.named(pair.first, pair.second)
-        granted.append((iut.must_grant(first), iut.must_grant(second)))
+        return iut.must_grant(first), iut.must_grant(second)
 
     def end_apart(pair: tuple[Job, Job]) -> None:
         one, two = pair
@@ -67,8 +63,7 @@ def test_different_session_ids_are_different_sessions(iut: Iut) -> None:
             iut.must_hold(again)
             iut.complete(again)
 
-    iut.each(CONFUSABLE_PAIRS.values(), are_two)
-    iut.each(granted, end_apart)
+    iut.in_two_stages(CONFUSABLE_PAIRS.values(), are_two, end_apart)
 
 
 @proves("LOCK-PER-SESSION")
