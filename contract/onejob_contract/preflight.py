@@ -6,6 +6,7 @@ import statistics
 import threading
 import time
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, suppress
 from dataclasses import dataclass
 from urllib.parse import urlsplit
@@ -133,6 +134,8 @@ def look(client: Client, patience_s: float) -> Preflight:
         # Answers may take any time: the slowest is compared, but not a cold start.
         queue = _short_queue(client, max([*sorted(latencies)[:-1], *warm]), left_active)
         client.places = Places(min(client.places.number, queue), in_turn=queue < MANY)
+    if reachable is not False:
+        _complete(client, left_active)
     surroundings = Surroundings(
         latency_s=statistics.median([*latencies, *warm]),
         pace_s=pace_s,
@@ -341,6 +344,16 @@ def _short_queue(client: Client, alone_s: float, left_active: dict[str, str]) ->
     if together_s < _HARDLY_LONGER * alone_s or each_s < SLOW_S:
         return MANY
     return max(1, int(client.target.response_timeout_s / _LONGEST_QUEUE / each_s))
+
+
+def _complete(client: Client, left_active: dict[str, str]) -> None:
+    """Complete these jobs: the oldest active job of a server is to be one that a check looks at."""
+    url = f"https://results.example.com/{client.token}-preflight.png"
+    with ThreadPoolExecutor(1 + _BESIDE_EACH_OTHER) as pool:
+        steps = pool.map(lambda job: client.update(job, url, WHO), list(left_active))
+    for step in steps:
+        if step.answer is Answer.UPDATED and step.job is not None:
+            del left_active[step.job]
 
 
 def _seconds(exchange: Exchange) -> float:

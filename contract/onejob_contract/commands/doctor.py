@@ -21,7 +21,7 @@ from onejob_contract.preflight import (
     must_be_whole,
     watch_for_worker,
 )
-from onejob_contract.run import CLEANED_UP, Surroundings
+from onejob_contract.run import Surroundings
 from onejob_contract.target import Target, UsageError, load_target, parse_url
 from onejob_contract.verdict import Exit
 from onejob_contract.wire import Response
@@ -64,8 +64,6 @@ def doctor(url: str | None, target_file: Path | None, *, heal: bool) -> None:
         seen = look(client, patience_s)
         skew_s = _clock_skew(seen.first_steps[0].exchange.response)
         took_s = watch_for_worker(client, patience_s) if seen.surroundings.update_status else None
-        for job in seen.left_active if seen.surroundings.update_status else ():
-            client.update(job, CLEANED_UP, "doctor")
     except (NotJudgeable, HealFailed) as error:
         click.echo(f"no   {error}")
         sys.exit(Exit.NOT_JUDGED)
