@@ -86,6 +86,7 @@ class Resending:
             self.renamed(target),
             tuple((name, value) for name, value in request.headers if name.lower() not in ours),
             self.renamed(body).encode("latin-1"),
+            request.chunks,
         )
 
     def _with_jobs(self, text: str) -> str:

@@ -12,8 +12,10 @@ import socket
 import ssl
 import time
 import zlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from itertools import pairwise
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -77,13 +79,21 @@ class Origin:
 class Request:
     """One request; `target` is the path below the prefix, already percent-encoded.
 
-    A header without a value is not sent; `Transfer-Encoding: chunked` sends the body in a chunk.
+    A header without a value is not sent; `Transfer-Encoding: chunked` sends the body in so many
+    `chunks`.
     """
 
     method: str
     target: str
     headers: tuple[tuple[str, str], ...] = ()
     body: bytes = b""
+    chunks: int = 1
+
+    @property
+    def pieces(self) -> Sequence[bytes]:
+        """The body, in as many pieces of about the same length as it has chunks."""
+        ends = [len(self.body) * number // self.chunks for number in range(self.chunks + 1)]
+        return [self.body[start:end] for start, end in pairwise(ends)]
 
     @property
     def is_in_lower_case(self) -> bool:
@@ -288,8 +298,8 @@ class Connection:
             method=request.method, target=self._origin.prefix + request.target, headers=headers
         )
         data = self._parser.send(event) or b""
-        if request.body:
-            data += self._parser.send(h11.Data(data=request.body)) or b""
+        for piece in filter(None, request.pieces):
+            data += self._parser.send(h11.Data(data=piece)) or b""
         data += self._parser.send(h11.EndOfMessage()) or b""
         self._answered = False
         self.last_request = f"{request.method} {request.target}"

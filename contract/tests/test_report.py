@@ -137,6 +137,24 @@ def test_a_sequence_pasted_into_a_shell_names_the_jobs_it_is_granted(tmp_path: P
     assert json.loads(pasted.stdout.splitlines()[-1]) == {"status": "processing"}
 
 
+def test_a_body_in_chunks_is_pasted_in_chunks(tmp_path: Path) -> None:
+    """The report of which only the first chunk is kept: read in one chunk, refused in several."""
+    with running("first-chunk-only") as url:
+        session = judged(url, "ROBUST-UPDATE-BODY", "UPDATE-OK")
+        evidence, *_ = entry(document(session, NOW), "UPDATE-OK")["evidence"]
+        pasted = subprocess.run(
+            ["bash", "-c", "\n".join(step["curl"] for step in evidence["steps"])],
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            timeout=20,
+            check=True,
+        )
+    assert evidence["steps"][-1]["request"].endswith("in 3 chunks")
+    assert "in a single chunk such a body was read" in evidence["note"]
+    assert json.loads(pasted.stdout.splitlines()[-1]) == {"error": "Missing jobId or resultUrl"}
+
+
 def test_waits_and_races_are_pasted_as_they_were(tmp_path: Path) -> None:
     """The lock that expires: a pause between two publishes. Two grants at once: both together."""
     with running("lock-expires-after-1-s") as url:

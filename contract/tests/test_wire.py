@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import time
+from dataclasses import replace
 
 from onejob_contract.client import in_lower_case, update_request
 from onejob_contract.wire import Connection, Origin, Request
@@ -37,3 +38,11 @@ def test_a_client_that_writes_lower_case_does_so_everywhere() -> None:
     assert names(request) == [b"host", b"content-type", b"content-length"]
     assert request.header("Content-Type") == "application/json"
     assert sent(request).endswith(request.body)
+
+
+def test_a_body_is_sent_in_as_many_chunks_as_the_request_says() -> None:
+    request = Request("POST", "/", (("Transfer-Encoding", "chunked"),), b"0123456789", chunks=3)
+    _, _, body = sent(request).partition(b"\r\n\r\n")
+    assert body == b"3\r\n012\r\n3\r\n345\r\n4\r\n6789\r\n0\r\n\r\n"
+    _, _, nothing = sent(replace(request, body=b"")).partition(b"\r\n\r\n")
+    assert nothing == b"0\r\n\r\n"

@@ -22,6 +22,7 @@ _INLINE_BYTES: Final = 6_000
 _PLAIN_CHARACTERS: Final = 1_000
 _WORTH_PACKING: Final = 4
 _PAUSE_S: Final = 0.5
+_BETWEEN_CHUNKS_S: Final = 0.2
 _NOT_REPEATED: Final = {("Connection", "close"), AGENT}
 """Headers that curl sends anyway, or that say nothing."""
 _SIMPLE: Final = re.compile(r"[\w./+-]+")
@@ -89,6 +90,8 @@ def curl(request: Request, origin: Origin, jobs: Mapping[str, str] = _NO_JOBS) -
     url = f"{origin.scheme}://{origin.authority}{origin.prefix}{request.target}"
     if not request.body:
         return ShellLines((), _joined([*words, url], jobs))
+    if request.chunks > 1:
+        return _in_chunks(request, [*words, "-H", "Expect:", "-T", "-", url], jobs)
     if _is_plain(request.body, _INLINE_BYTES if _names_any(request, jobs) else _PLAIN_CHARACTERS):
         return ShellLines((), _joined([*words, "--data-raw", request.body.decode(), url], jobs))
     parts = _parts_as_curl_writes_them(request)
@@ -151,6 +154,21 @@ def _printed(content: bytes) -> str:
     if len(packed) < len(content) / _WORTH_PACKING:
         return f"echo {base64.b64encode(packed).decode()} | base64 -d | gunzip"
     return f"echo {base64.b64encode(content).decode()} | base64 -d"
+
+
+def _in_chunks(request: Request, words: Sequence[str], jobs: Mapping[str, str]) -> ShellLines:
+    """Lines that print one piece of a body after the other: curl sends what it can read at a time.
+
+    A job id that a variable stands for is not cut.
+    """
+    named = next((job.encode() for job in jobs if job.encode() in request.body), None)
+    pieces = request.body.partition(named) if named else request.pieces
+    printed = [
+        _joined(["printf", "%s", piece.decode()], jobs) if _is_plain(piece) else _printed(piece)
+        for piece in pieces
+    ]
+    pause = f"; sleep {_BETWEEN_CHUNKS_S}; "
+    return ShellLines((), f"{{ {pause.join(printed)}; }} | {shlex.join(words)}")
 
 
 def _names(step: Step, job: str) -> bool:

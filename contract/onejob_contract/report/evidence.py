@@ -150,6 +150,7 @@ def _asked(step: Step) -> str:
     elif request.body:
         what = " " + _shortened(request.body.decode("utf-8", "replace"))
     how = ", names of headers in lower case" if request.is_in_lower_case else ""
+    how += f", in {request.chunks} chunks" if request.chunks > 1 else ""
     return f"{request.method} {unquote(request.target)}{what}{how}"
 
 

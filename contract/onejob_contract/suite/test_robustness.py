@@ -7,8 +7,9 @@ from functools import partial
 from urllib.parse import quote, urlencode
 
 from onejob_contract.checks import Cost, proves
-from onejob_contract.client import publish_request
-from onejob_contract.documented import Answer
+from onejob_contract.client import publish_request, update_request
+from onejob_contract.documented import Answer, Call
+from onejob_contract.findings import Violation
 from onejob_contract.iut import Iut, Job, Seen
 from onejob_contract.wire import Request
 from onejob_fixtures.forms import MALFORMED, ImageFile, Malformed, Part, encode, publish_parts
@@ -62,6 +63,8 @@ OTHER_KINDS = ("gif", "webp_lossy", "bmp_rgb", "tiff_rgba", "png_called_jpeg")
 LAST = ("Connection", "close")
 """With what may be refused before it is read to its end: the rest of it blocks its connection."""
 
+_SEVERAL = 3
+
 OTHER_WAYS = (
     ("PUT", "application/json"),
     ("PATCH", "application/json"),
@@ -72,7 +75,7 @@ OTHER_WAYS = (
 )
 
 
-@proves("ROBUST-UPDATE-BODY", cost=Cost.LIST, needs=("update_status",))
+@proves("ROBUST-UPDATE-BODY", "UPDATE-OK", cost=Cost.LIST, needs=("update_status",))
 def test_strange_reports_are_refused_politely(iut: Iut) -> None:
     """Bodies that are no object with two texts, other media types, one without a length."""
     for body in BODIES.values():
@@ -89,11 +92,15 @@ def test_strange_reports_are_refused_politely(iut: Iut) -> None:
         iut.outside(request).must_be_harmless()
     iut.outside(Request("POST", "/update_status", (), good)).must_be_harmless()
     iut.outside(Request("POST", "/update_status")).must_be_harmless()
-    _must_outlive_chunks(iut, Request("POST", "/update_status", JSON, good))
+    seen = _must_outlive_chunks(iut, Request("POST", "/update_status", JSON, good))
+    if seen.answer is Answer.UNKNOWN_JOB:
+        job, url = iut.active_job(), iut.new_url()
+        request = _in_chunks(update_request(job.id, url), _SEVERAL)
+        _must_be_read_whole(iut.report(job, url, request), Answer.UPDATED)
     iut.health().is_arranged(Answer.HEALTHY)
 
 
-@proves("ROBUST-PUBLISH-FORM", cost=Cost.LIST)
+@proves("ROBUST-PUBLISH-FORM", "PUBLISH-ACCEPTED", cost=Cost.LIST)
 def test_strange_forms_are_refused_politely(iut: Iut) -> None:
     """Malformed, truncated and mistyped form bodies, and one without a length."""
     for malformed in MALFORMED.values():
@@ -104,7 +111,11 @@ def test_strange_forms_are_refused_politely(iut: Iut) -> None:
     for body in (b'{"sessionId": "a"}', b'["sessionId"]', b"null", b"17", b"{"):
         iut.outside(Request("POST", "/publish", JSON, body)).must_be_harmless()
     session = iut.new_session()
-    _must_outlive_chunks(iut, publish_request(iut.form(session)), session)
+    seen = _must_outlive_chunks(iut, publish_request(iut.form(session)), session)
+    if seen.answer is Answer.GRANTED:
+        session = iut.new_session()
+        request = _in_chunks(publish_request(iut.form(session)), _SEVERAL)
+        _must_be_read_whole(iut.documented(Call.PUBLISH, request, session), Answer.GRANTED)
     iut.health().is_arranged(Answer.HEALTHY)
 
 
@@ -320,15 +331,29 @@ def _must_survive_if_refused(iut: Iut, send: Callable[[Job], Seen]) -> None:
         iut.must_survive(send)
 
 
-def _must_outlive_chunks(iut: Iut, request: Request, session: str | None = None) -> None:
-    """Judge what is answered to a body in chunks, without a length; not every server can read it.
+def _must_outlive_chunks(iut: Iut, request: Request, session: str | None = None) -> Seen:
+    """Judge what is answered to a body in a chunk, without a length; not every server can read it.
 
     One that waits for a length, or for an end, never answers.
     """
-    headers = (*request.headers, ("Transfer-Encoding", "chunked"), LAST)
-    seen = iut.outside(replace(request, headers=headers), session)
+    seen = iut.outside(_in_chunks(request, 1), session)
     if seen.step.exchange.response is not None:
         seen.must_be_harmless()
+    return seen
+
+
+def _in_chunks(request: Request, number: int) -> Request:
+    headers = (*request.headers, ("Transfer-Encoding", "chunked"), LAST)
+    return replace(request, headers=headers, chunks=number)
+
+
+def _must_be_read_whole(seen: Seen, answer: Answer) -> None:
+    """Judge: who reads a body that comes in one chunk reads one that comes in several."""
+    try:
+        seen.is_arranged(answer)
+    except Violation as violation:
+        violation.note = f"sent in {_SEVERAL} chunks; in a single chunk such a body was read"
+        raise
 
 
 def _refused(response: object) -> bool:
