@@ -17,6 +17,9 @@ SLOW_TO_PAINT_PIXELS = 5_000_000
 MISREAD_FILE_NAMES = frozenset({"one_dot", "two_dots", "only_space"})
 """Names that well-kept form parsers take for "no file": nobody is accused for them."""
 
+CLIENT_ERROR = 4
+"""The first digit of a status."""
+OCTETS = "application/octet-stream"
 _TEENS = 12
 """So many jobs get numbers of two digits, counted from 0 or 1."""
 NOTHINGS = ("0", "-1", "false", "null", "undefined", "None", "NaN", " ", "*", "%")
@@ -94,15 +97,20 @@ def test_forms_are_accepted_as_clients_of_every_kind_write_them(iut: Iut) -> Non
 
 @proves("PUBLISH-ANY-WRITING")
 def test_forms_are_read_in_every_way_in_which_mime_lets_them_be_written(iut: Iut) -> None:
-    """A media type for the text, as in Java; none for the images, as in Python; odd headers."""
+    """A media type for the text, as in Java; none for the images, as in Python; odd headers.
+
+    Or the one that curl and browsers give to files whose name tells them nothing.
+    """
     for media_type in ("text/plain", "text/plain; charset=UTF-8"):
         session = iut.new_session()
         text, *images = iut.parts(session)
         parts = (replace(text, media_type=media_type), *images)
         iut.publish_parts(session, parts).must_be(Answer.GRANTED)
-    session = iut.new_session()
-    untyped = [replace(part, media_type=None) for part in iut.parts(session)]
-    iut.publish_parts(session, untyped).must_be(Answer.GRANTED)
+    for of_images in (None, OCTETS):
+        session = iut.new_session()
+        text, *images = iut.parts(session)
+        images = [replace(image, media_type=of_images) for image in images]
+        iut.publish_parts(session, [text, *images]).must_be(Answer.GRANTED)
     for write in WRITINGS.values():
         session = iut.new_session()
         iut.publish(session, write(iut.form(session))).must_be(Answer.GRANTED)
@@ -279,6 +287,19 @@ def test_a_publish_without_an_image_is_told_so(iut: Iut) -> None:
         session = iut.new_session()
         parts = [part for index, part in enumerate(iut.parts(session)) if index not in missing]
         iut.publish_parts(session, parts).must_be(Answer.MISSING_IMAGE)
+
+
+@proves("PUBLISH-MISSING-IMAGE")
+def test_no_other_file_stands_in_for_an_image(iut: Iut) -> None:
+    """A file of another name, or the same image twice: who does not know such forms may say so."""
+    for missing, stand_in in ((2, "image3"), (1, "image3"), (2, "image1"), (1, "image2")):
+        session = iut.new_session()
+        parts = list(iut.parts(session))
+        parts[missing] = replace(parts[missing], name=stand_in)
+        seen = iut.publish_parts(session, parts)
+        response = seen.step.exchange.response
+        if response is None or response.status // 100 != CLIENT_ERROR:
+            seen.must_be(Answer.MISSING_IMAGE)
 
 
 @proves("PUBLISH-MISSING-IMAGE", "PUBLISH-MISSING-SESSION")
