@@ -261,6 +261,21 @@ class Conversation(Rounds):
 
     # --- bookkeeping ---------------------------------------------------------------------
 
+    def leave_alone(self, job: Job) -> None:
+        """Let nobody ask about the job, active or completed, until the end of the run."""
+        about = [step for step in self.trace if job.id in (step.granted_job, step.job)]
+        self.run.left_alone.append(about)
+
+    def take_over(self, steps: Sequence[Step]) -> Job:
+        """Take over a job that another check left alone, with what that one asked as evidence."""
+        grant = steps[0]
+        job = Job(grant.granted_job or "", grant.session or "")
+        self._grants[job.session].append(grant)
+        if steps[-1].url is not None:
+            self._reported[job.id] = steps[-1].url
+        self.trace.extend(steps)
+        return job
+
     def _asked(
         self, send: Callable[[], Step], session: str | None, *, is_ours: bool = True
     ) -> Seen:

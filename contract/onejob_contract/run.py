@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
@@ -26,20 +26,21 @@ class Profile:
     """How long the parts of a run take on a fast server.
 
     `seconds` for all checks that ask, `hold_s` for locks that wait meanwhile. Then nobody asks
-    anything for `idle_s`.
+    anything for `idle_s`, and until what was left alone from the beginning is `oldest_s` old.
     """
 
     name: str
     seconds: float
     hold_s: float
     idle_s: float
+    oldest_s: float
 
 
 PROFILES: Final = MappingProxyType(
     {
-        "quick": Profile("quick", 5.0, 3.8, 0.0),
-        "standard": Profile("standard", 24.0, 21.0, 6.5),
-        "thorough": Profile("thorough", 250.0, 245.0, 61.0),
+        "quick": Profile("quick", 5.0, 3.8, 0.0, 0.0),
+        "standard": Profile("standard", 24.0, 21.0, 6.5, 31.0),
+        "thorough": Profile("thorough", 250.0, 245.0, 61.0, 306.0),
     }
 )
 STRETCH: Final = 3.0
@@ -89,6 +90,7 @@ class Run:
     worker_urls: set[str] = field(default_factory=set)
     untracked_sessions: list[str] = field(default_factory=list)
     unfinished: dict[str, str] = field(default_factory=dict)
+    left_alone: list[Sequence[Step]] = field(default_factory=list)
     cut_short: dict[str, str] = field(default_factory=dict)
     measured: dict[str, str] = field(default_factory=dict)
     live_worker_seen: str | None = None

@@ -176,6 +176,27 @@ def test_what_took_its_time_shows_the_session_it_is_about_and_how_long_it_took()
     assert again.invoked_ns - granted.returned_ns > 0.9e9
 
 
+def test_what_another_check_left_alone_is_shown_from_its_beginning(session: Session) -> None:
+    """A busy session and a completed job: what comes later is no surprise to who reads both."""
+
+    def leaves(iut: Iut) -> None:
+        iut.leave_alone(iut.active_job())
+        iut.leave_alone(iut.completed_job()[0])
+
+    def takes_over(iut: Iut) -> None:
+        active, completed = map(iut.take_over, iut.run.left_alone)
+        assert iut.status(completed).answer is Answer.COMPLETED
+        iut.publish(active.session).must_be(Answer.GRANTED)
+
+    run = session.run_state
+    leaves(Iut(run, "leaves", 901, "LOCK-HELD-OVER-TIME", Budget(math.inf, math.inf)))
+    violation, _ = violation_of(session, takes_over)
+    first, *_, last = violation.steps
+    assert (first.answer, last.answer) == (Answer.GRANTED, Answer.BUSY)
+    assert first.session == last.session
+    assert [len(steps) for steps in run.left_alone] == [1, 2]
+
+
 def test_a_grant_of_long_ago_is_part_of_what_is_shown(session: Session) -> None:
     def body(iut: Iut) -> None:
         job = iut.active_job()

@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import time
 import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -63,6 +64,8 @@ def test_the_lock_does_not_expire(iut: Iut) -> None:
         _ages(iut.run.hold_s),
         lambda age: jobs.append((age, iut.active_job(), iut.active_job())),
     )
+    if _oldest_s(iut):
+        iut.leave_alone(iut.active_job())
     began = iut.run.elapsed
     for age, published, polled in sorted(jobs, key=lambda job: job[0]):
         _wait_until(iut, began + age)
@@ -87,6 +90,8 @@ def test_the_lock_does_not_expire(iut: Iut) -> None:
 def test_what_is_over_stays_over(iut: Iut) -> None:
     """Completed jobs are read at all ages; at the end late reports of them free no newer job."""
     done = [iut.completed_job() for _ in range(2)]
+    if _oldest_s(iut):
+        iut.leave_alone(iut.completed_job()[0])
     began = iut.run.elapsed
     for age in _ages(iut.run.hold_s):
         _wait_until(iut, began + age)
@@ -104,13 +109,24 @@ def test_what_is_over_stays_over(iut: Iut) -> None:
 
 @proves("LOCK-HELD-OVER-TIME", cost=Cost.LAST)
 def test_a_session_stays_busy_while_nobody_asks_anything(iut: Iut) -> None:
-    """Some servers tidy up when they have nothing else to do; results are kept as well."""
+    """Some servers tidy up when they have nothing else to do; results are kept as well.
+
+    So are those of the run's beginning, about which nobody asked since.
+    """
     idle_s = min(iut.run.profile.idle_s, iut.run.hold_s)
     if not idle_s:
         raise NotApplicable(f"the {iut.run.profile.name} profile never leaves the server alone")
     iut.expects_an_answer()
     jobs = [iut.active_job() for _ in range(3)]
     done = [iut.completed_job()] if iut.run.surroundings.update_status else []
+    for steps in iut.run.left_alone:
+        job, last = iut.take_over(steps), steps[-1]
+        if last.url is None:
+            jobs.insert(0, job)
+        else:
+            done.insert(0, (job, last.url))
+        age_s = (time.monotonic_ns() - last.exchange.returned_ns) / 1e9
+        idle_s = max(idle_s, _oldest_s(iut) - age_s)
     if iut.run.stop.wait(idle_s):
         raise Unobservable("the run ended before the server was left alone for long enough")
     for job in jobs:
@@ -118,6 +134,12 @@ def test_a_session_stays_busy_while_nobody_asks_anything(iut: Iut) -> None:
     iut.requirement = "STATUS-STABLE"
     for completed, url in done:
         iut.must_read(completed, url)
+
+
+def _oldest_s(iut: Iut) -> float:
+    """How old the jobs that are left alone get, in seconds; 0 in a run that holds for less."""
+    profile = iut.run.profile
+    return profile.oldest_s if iut.run.hold_s >= profile.hold_s else 0.0
 
 
 def _ages(hold_s: float) -> list[float]:
