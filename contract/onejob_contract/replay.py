@@ -30,6 +30,7 @@ _CONTROLS: Final = 6
 _QUIET_S: Final = 1.0
 _UNIQUE: Final = "PUBLISH-JOB-ID-UNIQUE"
 _MEDIA_TYPE: Final = "RESPONSE-JSON"
+_INCOMPLETE: Final = (Answer.MISSING_IMAGE, Answer.MISSING_SESSION)
 _FIELDS: Final = ["image1", "image2", "sessionId"]
 
 
@@ -86,6 +87,8 @@ def confirm(violation: Violation, iut: Iut, seconds: float) -> Violation:
 def _shown_requirement(violation: Violation) -> str:
     """The requirement that the shortest steps show, where the check's own plays no part in them."""
     steps, expects_busy = violation.steps[:-1], violation.allowed == {Answer.BUSY}
+    if violation.steps[-1].answer is Answer.BUSY and Answer.BUSY not in violation.allowed:
+        return _requirement_of_staying_busy(violation)
     if not expects_busy or violation.steps[-1].answer is not Answer.GRANTED:
         return violation.requirement
     calls = {step.call for step in steps}
@@ -100,6 +103,23 @@ def _shown_requirement(violation: Violation) -> str:
         return violation.requirement
     refused = any(s.call is Call.PUBLISH and s.answer is not Answer.GRANTED for s in steps)
     return "LOCK-HELD-OVER-REFUSALS" if refused else "LOCK-ONE-ACTIVE-JOB"
+
+
+def _requirement_of_staying_busy(violation: Violation) -> str:
+    """The requirement that a busy session shows, where no other session plays a part.
+
+    It never had a job and was refused before, or all its jobs were reported.
+    """
+    *before, _ = own = related(violation.steps)
+    if len(own) < len(violation.steps) or violation.requirement.startswith("ROBUST-"):
+        return violation.requirement
+    jobs = {step.granted_job for step in before if step.granted_job}
+    reported = {step.job for step in before if step.answer is Answer.UPDATED}
+    if not jobs and any(step.answer in _INCOMPLETE for step in before):
+        return "LOCK-FREE-AFTER-REFUSAL"
+    if jobs and jobs <= reported and violation.requirement == "LOCK-PER-SESSION":
+        return "UPDATE-RELEASES-LOCK"
+    return violation.requirement
 
 
 def _plainest_requirement(violation: Violation, own: Sequence[Step]) -> str:

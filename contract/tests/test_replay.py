@@ -157,6 +157,25 @@ def test_a_fault_is_called_what_its_shortest_requests_show() -> None:
     assert len(confirmed.steps) == 3
 
 
+@pytest.mark.parametrize(
+    ("server", "asked_about", "shown"),
+    [
+        ("missing-image-leaks-lock", "PUBLISH-ANY-FIELD-ORDER", "LOCK-FREE-AFTER-REFUSAL"),
+        ("refusal-replaces-job", "LOCK-PER-SESSION", "UPDATE-RELEASES-LOCK"),
+    ],
+)
+def test_a_session_that_stays_busy_is_told_by_what_left_it_so(
+    server: str, asked_about: str, shown: str
+) -> None:
+    """Nothing of the shortest requests is about orders of fields, or about other sessions."""
+    with running(server) as url:
+        blamed = [
+            violation.requirement for violation in judged(url, asked_about).run_state.violations
+        ]
+    assert shown in blamed
+    assert asked_about not in blamed
+
+
 def test_a_session_that_is_fresh_only_once_is_not_called_intermittent(session: Session) -> None:
     def body(iut: Iut) -> None:
         iut.publish("only-once").must_be(Answer.BUSY)
