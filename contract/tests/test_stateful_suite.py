@@ -51,7 +51,7 @@ def test_an_unusual_server_is_not_accused(server: str) -> None:
         ("no-lock", "LOCK-ONE-ACTIVE-JOB"),
         ("release-by-session", "LOCK-ONE-ACTIVE-JOB"),
         ("update-without-id-frees-latest", "LOCK-ONE-ACTIVE-JOB"),
-        ("missing-second-image-leaks-lock", "PUBLISH-ACCEPTED"),
+        ("missing-second-image-leaks-lock", "LOCK-FREE-AFTER-REFUSAL"),
         ("completion-after-one-more-poll", "STATUS-COMPLETED"),
         ("update-creates-unknown-jobs", "UPDATE-NOT-FOUND"),
     ],
