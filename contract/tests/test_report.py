@@ -7,6 +7,7 @@ import re
 import shlex
 import subprocess
 from base64 import b64encode
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from importlib.resources import files
 from pathlib import Path
@@ -57,6 +58,19 @@ def entry(report: dict[str, Any], id_: str) -> dict[str, Any]:
     return next(one for one in report["requirements"] if one["id"] == id_)
 
 
+def pasted(steps: Sequence[Mapping[str, str]], folder: Path) -> str:
+    """What the lines of these steps print in one shell."""
+    done = subprocess.run(
+        ["bash", "-c", "\n".join(step["curl"] for step in steps)],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        timeout=20,
+        check=True,
+    )
+    return done.stdout
+
+
 def parsed(xml: str) -> ET.Element:
     return ET.fromstring(xml)  # noqa: S314 (our own output)
 
@@ -103,18 +117,11 @@ def test_curl_lines_say_the_same_to_the_server_as_the_kit_did(tmp_path: Path) ->
         (evidence,) = entry(document(session, NOW), "PUBLISH-BUSY")["evidence"]
         assert len(evidence["steps"]) == 2, "a grant and its refusal are enough"
         for step in evidence["steps"]:
-            answered = subprocess.run(
-                ["bash", "-c", step["curl"]],
-                cwd=tmp_path,
-                capture_output=True,
-                text=True,
-                timeout=20,
-                check=True,
-            )
+            answered = pasted([step], tmp_path)
             # The run left its session free, so the sequence can be had again as it was.
             status, _, body = step["response"].partition(" ")
-            assert answered.stdout.startswith(f"HTTP/1.1 {status} ")
-            assert json.loads(answered.stdout.splitlines()[-1]).keys() == json.loads(body).keys()
+            assert answered.startswith(f"HTTP/1.1 {status} ")
+            assert json.loads(answered.splitlines()[-1]).keys() == json.loads(body).keys()
 
 
 def test_a_sequence_pasted_into_a_shell_names_the_jobs_it_is_granted(tmp_path: Path) -> None:
@@ -122,19 +129,10 @@ def test_a_sequence_pasted_into_a_shell_names_the_jobs_it_is_granted(tmp_path: P
     with running("repeat-reopens-job") as url:
         session = judged(url, "UPDATE-REPEATED")
         evidence, *_ = entry(document(session, NOW), "UPDATE-REPEATED")["evidence"]
-        pasted = subprocess.run(
-            ["bash", "-c", "\n".join(step["curl"] for step in evidence["steps"])],
-            cwd=tmp_path,
-            capture_output=True,
-            text=True,
-            timeout=20,
-            check=True,
-        )
+        answered = pasted(evidence["steps"], tmp_path)
     assert evidence["actual"] == '200 {"status": "processing"}'
-    assert pasted.stdout.count("HTTP/1.1 200") == 3, (
-        "two reports and a poll of the job just granted"
-    )
-    assert json.loads(pasted.stdout.splitlines()[-1]) == {"status": "processing"}
+    assert answered.count("HTTP/1.1 200") == 3, "two reports and a poll of the job just granted"
+    assert json.loads(answered.splitlines()[-1]) == {"status": "processing"}
 
 
 def test_a_body_in_chunks_is_pasted_in_chunks(tmp_path: Path) -> None:
@@ -142,17 +140,10 @@ def test_a_body_in_chunks_is_pasted_in_chunks(tmp_path: Path) -> None:
     with running("first-chunk-only") as url:
         session = judged(url, "ROBUST-UPDATE-BODY", "UPDATE-OK")
         evidence, *_ = entry(document(session, NOW), "UPDATE-OK")["evidence"]
-        pasted = subprocess.run(
-            ["bash", "-c", "\n".join(step["curl"] for step in evidence["steps"])],
-            cwd=tmp_path,
-            capture_output=True,
-            text=True,
-            timeout=20,
-            check=True,
-        )
+        answered = pasted(evidence["steps"], tmp_path)
     assert evidence["steps"][-1]["request"].endswith("in 3 chunks")
     assert "in a single chunk such a body was read" in evidence["note"]
-    assert json.loads(pasted.stdout.splitlines()[-1]) == {"error": "Missing jobId or resultUrl"}
+    assert json.loads(answered.splitlines()[-1]) == {"error": "Missing jobId or resultUrl"}
 
 
 def test_waits_and_races_are_pasted_as_they_were(tmp_path: Path) -> None:
@@ -170,15 +161,8 @@ def test_waits_and_races_are_pasted_as_they_were(tmp_path: Path) -> None:
         assert steps[1]["request"].startswith("at the same time: POST /publish")
         assert steps[0]["curl"].endswith(" &")
         assert steps[-1]["curl"].endswith(" & wait")
-        pasted = subprocess.run(
-            ["bash", "-c", "\n".join(step["curl"] for step in steps)],
-            cwd=tmp_path,
-            capture_output=True,
-            text=True,
-            timeout=20,
-            check=True,
-        )
-        assert pasted.stdout.count("HTTP/1.1 ") == len(steps)
+        answered = pasted(steps, tmp_path)
+        assert answered.count("HTTP/1.1 ") == len(steps)
 
 
 def test_what_was_sent_again_and_again_is_told_once_as_a_loop(broken_server: Session) -> None:
